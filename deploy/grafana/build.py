@@ -1,0 +1,465 @@
+"""Writes the dashboard: ``python deploy/grafana/build.py``.
+
+Panels follow a payment: what is now, its path, what is saved, partitions, process.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from grafana_foundation_sdk.builders import common, dashboard, prometheus, stat, table, timeseries
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.common import (
+    BigValueColorMode,
+    BigValueGraphMode,
+    LegendDisplayMode,
+    LegendPlacement,
+    TooltipDisplayMode,
+    VisibilityMode,
+)
+from grafana_foundation_sdk.models.dashboard import (
+    DashboardCursorSync,
+    DataSourceRef,
+    DataTransformerConfig,
+    Threshold,
+    ThresholdsMode,
+    VariableOption,
+    VariableRefresh,
+)
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+OUTPUT: Final = Path(__file__).parent / "dashboards" / "duoshou.json"
+DATASOURCE: Final = DataSourceRef(type_val="prometheus", uid="${datasource}")
+WORKER: Final = 'job="$job", instance=~"$instance"'
+RATE: Final = "[$__rate_interval]"
+
+
+class Query(NamedTuple):
+    """One expression of a panel and the name of its series."""
+
+    expr: str
+    legend: str
+
+
+def quantile(q: str, metric: str, by: str = "") -> str:
+    """A quantile of a histogram over all selected workers."""
+    labels = f"le, {by}" if by else "le"
+    return (
+        f"histogram_quantile({q}, "
+        f"sum by ({labels}) (rate({metric}_bucket{{{WORKER}}}{RATE})))"
+    )
+
+
+def rate(metric: str, by: str = "", where: str = "") -> str:
+    """Growth of a counter a second over all selected workers."""
+    selector = f"{WORKER}, {where}" if where else WORKER
+    return f"sum by ({by}) (rate({metric}{{{selector}}}{RATE}))"
+
+
+def steps(*bounds: tuple[float | None, str]) -> Any:
+    """Colours from the bound on; the first bound is None."""
+    return (
+        dashboard.ThresholdsConfig()
+        .mode(ThresholdsMode.ABSOLUTE)
+        .steps([Threshold(value=value, color=color) for value, color in bounds])
+    )
+
+
+class Panels:
+    """Adds panels to a dashboard; what all of them need is said here once."""
+
+    def __init__(self, board: Any) -> None:
+        self._board = board
+
+    def row(self, title: str) -> None:
+        """Begin a row."""
+        self._board.with_row(dashboard.Row(title))
+
+    def stat(
+        self, title: str, unit: str, expr: str, description: str, thresholds: Any, span: int = 4
+    ) -> None:
+        """A single figure with its recent course."""
+        self._board.with_panel(
+            self._with_queries(stat.Panel(), [Query(expr, title)])
+            .title(title)
+            .description(description)
+            .unit(unit)
+            .span(span)
+            .height(4)
+            .graph_mode(BigValueGraphMode.AREA)
+            .color_mode(BigValueColorMode.VALUE)
+            .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(False))
+            .thresholds(thresholds)
+        )
+
+    def series(
+        self, title: str, unit: str, queries: list[Query], description: str, span: int = 8
+    ) -> None:
+        """Lines over time."""
+        self._board.with_panel(
+            self._with_queries(timeseries.Panel(), queries)
+            .title(title)
+            .description(description)
+            .unit(unit)
+            .span(span)
+            .height(8)
+            .min(0)
+            .fill_opacity(8)
+            .show_points(VisibilityMode.NEVER)
+            .legend(
+                common.VizLegendOptions()
+                .display_mode(LegendDisplayMode.LIST)
+                .placement(LegendPlacement.BOTTOM)
+                .show_legend(True)
+                .calcs([])
+            )
+            .tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI))
+        )
+
+    def table(self, title: str, expr: str, description: str, span: int) -> None:
+        """The labels of a metric whose value says nothing."""
+        query = self._query(0, Query(expr, "")).format(PromQueryFormat.TABLE).instant()
+        hidden = {"Time": True, "Value": True, "__name__": True, "job": True}
+        self._board.with_panel(
+            table.Panel()
+            .datasource(DATASOURCE)
+            .with_target(query)
+            .title(title)
+            .description(description)
+            .unit("none")
+            .span(span)
+            .height(8)
+            .show_header(True)
+            .with_transformation(
+                DataTransformerConfig(id_val="organize", options={"excludeByName": hidden})
+            )
+        )
+
+    def _with_queries(self, panel: Any, queries: list[Query]) -> Any:
+        panel.datasource(DATASOURCE)
+        for position, query in enumerate(queries):
+            panel.with_target(self._query(position, query).range())
+        return panel
+
+    @staticmethod
+    def _query(position: int, query: Query) -> Any:
+        return (
+            prometheus.Dataquery()
+            .datasource(DATASOURCE)
+            .ref_id("ABCDEFGH"[position])
+            .expr(query.expr)
+            .legend_format(query.legend)
+        )
+
+
+def now(panels: Panels) -> None:
+    """Whether all is well, in one line."""
+    panels.row("Now")
+    panels.stat(
+        "Workers ready",
+        "none",
+        f'sum(up{{{WORKER}}} * on (job, instance) duoshou_recovered{{{WORKER}}})',
+        "Workers that answer and hold their rows.",
+        steps((None, "red"), (1, "green")),
+    )
+    panels.stat(
+        "Events a second",
+        "ops",
+        rate("duoshou_events_total"),
+        "Everything that was read from the payments topic, ticks included.",
+        steps((None, "blue")),
+    )
+    panels.stat(
+        "Payment to update, p99",
+        "s",
+        quantile("0.99", "duoshou_event_to_update_seconds"),
+        "From the payment's Kafka timestamp to the acknowledged limit update. Promised: 1 s.",
+        steps((None, "green"), (0.5, "orange"), (1, "red")),
+    )
+    panels.stat(
+        "Furthest behind",
+        "s",
+        f"max(duoshou_lag_seconds{{{WORKER}}})",
+        "Age of the oldest record that waits in any partition.",
+        steps((None, "green"), (10, "orange"), (60, "red")),
+    )
+    panels.stat(
+        "Dead letters, last hour",
+        "none",
+        f"sum(increase(duoshou_dead_letters_total{{{WORKER}}}[1h]))",
+        "Records that were refused and kept on dead-letters.",
+        steps((None, "green"), (1, "orange")),
+    )
+    panels.stat(
+        "Workers alive",
+        "none",
+        f"sum(duoshou_live{{{WORKER}}})",
+        "Workers whose /livez answers 200.",
+        steps((None, "red"), (1, "green")),
+    )
+
+
+def path(panels: Panels) -> None:
+    """What happens to a payment, in the order in which it happens."""
+    panels.row("The path of a payment")
+    panels.series(
+        "Events by kind",
+        "ops",
+        [Query(rate("duoshou_events_total", by="kind"), "{{kind}}")],
+        "Events a second by kind; unknown: refused before its kind was known.",
+    )
+    panels.series(
+        "Events by outcome",
+        "ops",
+        [
+            Query(rate("duoshou_events_total", by="outcome"), "{{outcome}}"),
+            Query(rate("duoshou_misrouted_total"), "sent on to its own partition"),
+        ],
+        "What became of each event a second.",
+    )
+    panels.series(
+        "Dead letters by reason",
+        "ops",
+        [Query(rate("duoshou_dead_letters_total", by="reason"), "{{reason}}")],
+        "Records written to dead-letters a second. Runbook: DuoshouDeadLetters.",
+    )
+    panels.series(
+        "Time by stage",
+        "percentunit",
+        [Query(rate("duoshou_stage_seconds_sum", by="stage"), "{{stage}}")],
+        "Seconds spent in each stage a second, over all workers: what a worker is busy with.",
+    )
+    panels.series(
+        "Time of a batch by stage, p99",
+        "s",
+        [Query(quantile("0.99", "duoshou_stage_seconds", by="stage"), "{{stage}}")],
+        "How long one batch takes in each stage.",
+    )
+    panels.series(
+        "Batch size",
+        "none",
+        [
+            Query(quantile("0.5", "duoshou_batch_events"), "p50"),
+            Query(quantile("0.99", "duoshou_batch_events"), "p99"),
+        ],
+        "Events in one batch of one partition: small when quiet, large when catching up.",
+    )
+    panels.series(
+        "Limit updates",
+        "ops",
+        [Query(rate("duoshou_limit_updates_total", by="direction"), "{{direction}}")],
+        "Acknowledged limit updates a second.",
+    )
+    panels.series(
+        "Payment to limit update",
+        "s",
+        [
+            Query(quantile("0.5", "duoshou_event_to_update_seconds"), "p50"),
+            Query(quantile("0.99", "duoshou_event_to_update_seconds"), "p99"),
+            Query(quantile("0.999", "duoshou_event_to_update_seconds"), "p99.9"),
+        ],
+        "From the payment's Kafka timestamp to the acknowledged update. "
+        "Runbook: DuoshouUpdatesSlow.",
+    )
+    panels.series(
+        "CPU of an event",
+        "s",
+        [
+            Query(
+                f"{rate('process_cpu_seconds_total')} / {rate('duoshou_events_total')}",
+                "CPU an event",
+            )
+        ],
+        "Processor time of the workers over the events they read.",
+    )
+
+
+def saved(panels: Panels) -> None:
+    """How what was done is made durable."""
+    panels.row("Saved")
+    panels.series(
+        "Checkpoint time",
+        "s",
+        [
+            Query(quantile("0.5", "duoshou_checkpoint_seconds"), "p50"),
+            Query(quantile("0.99", "duoshou_checkpoint_seconds"), "p99"),
+        ],
+        "Outputs acknowledged and changed rows durable. Runbook: DuoshouCheckpointOld.",
+        span=6,
+    )
+    panels.series(
+        "Rows saved",
+        "ops",
+        [Query(rate("duoshou_checkpoint_rows_total"), "rows")],
+        "Rows written to the changelog a second.",
+        span=6,
+    )
+    panels.series(
+        "Commit time",
+        "s",
+        [Query(quantile("0.99", "duoshou_commit_seconds"), "p99")],
+        "Commits of input offsets to the group coordinator.",
+        span=6,
+    )
+    panels.series(
+        "Waiting for a commit",
+        "s",
+        [
+            Query(
+                f"max by (partition) (duoshou_committed_offset_age_seconds{{{WORKER}}})",
+                "partition {{partition}}",
+            )
+        ],
+        "For how long input that was read has been waiting for its commit.",
+        span=6,
+    )
+
+
+def partitions(panels: Panels) -> None:
+    """Lag, rows and who owns what."""
+    panels.row("Partitions and rows")
+    by_partition = (("records", "none"), ("seconds", "s"))
+    for unit_of_lag, unit in by_partition:
+        panels.series(
+            f"Lag by partition, {unit_of_lag}",
+            unit,
+            [
+                Query(
+                    f"max by (topic, partition) (duoshou_lag_{unit_of_lag}{{{WORKER}}})",
+                    "{{topic}}/{{partition}}",
+                )
+            ],
+            "Read from Kafka but not yet applied. Runbook: DuoshouLagGrows.",
+        )
+    panels.series(
+        "Since the last progress",
+        "s",
+        [
+            Query(
+                f"time() - duoshou_last_progress_timestamp_seconds{{{WORKER}}}", "{{instance}}"
+            )
+        ],
+        "Time since anything was applied, restored or saved; harmless while nothing waits.",
+    )
+    panels.series(
+        "Rows",
+        "none",
+        [Query(f"sum by (instance) (duoshou_rows{{{WORKER}}})", "{{instance}}")],
+        "Merchants held in memory, about 1.5 kB each.",
+        span=6,
+    )
+    panels.series(
+        "Payment ids",
+        "none",
+        [Query(f"sum by (instance) (duoshou_payment_ids{{{WORKER}}})", "{{instance}}")],
+        "Ids remembered to find duplicates, about 30 bytes each.",
+        span=6,
+    )
+    panels.series(
+        "Owned partitions",
+        "none",
+        [
+            Query(f"duoshou_assigned_partitions{{{WORKER}}}", "{{instance}}"),
+            Query(
+                f"sum(increase(duoshou_rebalances_total{{{WORKER}}}{RATE}))", "rebalances"
+            ),
+        ],
+        "Partitions of payments by worker, and the rebalances that move them.",
+        span=6,
+    )
+    panels.series(
+        "Last recovery",
+        "s",
+        [Query(f"duoshou_recovery_seconds{{{WORKER}}}", "{{instance}}")],
+        "Time that reading the rows back from the changelog took.",
+        span=6,
+    )
+
+
+def process(panels: Panels) -> None:
+    """The process and what it runs."""
+    panels.row("Process")
+    panels.series(
+        "Processors in use",
+        "none",
+        [
+            Query(
+                f"sum by (instance) (rate(process_cpu_seconds_total{{{WORKER}}}{RATE}))",
+                "{{instance}}",
+            )
+        ],
+        "1 is one core, all that a worker can use of Python.",
+        span=6,
+    )
+    panels.series(
+        "Memory",
+        "bytes",
+        [Query(f"process_resident_memory_bytes{{{WORKER}}}", "{{instance}}")],
+        "Resident memory.",
+        span=6,
+    )
+    panels.series(
+        "Versions in force",
+        "none",
+        [
+            Query(f"duoshou_model_version{{{WORKER}}}", "scorecard, {{instance}}"),
+            Query(f"duoshou_policy_version{{{WORKER}}}", "policy, {{instance}}"),
+        ],
+        "All workers should agree, soon after a change at the latest.",
+        span=6,
+    )
+    panels.table(
+        "Builds", f"duoshou_build_info{{{WORKER}}}", "What each worker runs.", span=6
+    )
+
+
+def variables() -> Iterator[Any]:
+    """What the reader of the dashboard chooses."""
+    yield dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus")
+    yield (
+        dashboard.QueryVariable("job")
+        .label("Installation")
+        .datasource(DATASOURCE)
+        .query("label_values(duoshou_build_info, job)")
+        .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
+    )
+    yield (
+        dashboard.QueryVariable("instance")
+        .label("Worker")
+        .datasource(DATASOURCE)
+        .query('label_values(duoshou_build_info{job="$job"}, instance)')
+        .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .multi(True)
+        .include_all(True)
+        .all_value(".*")
+        .current(VariableOption(selected=True, text=["All"], value=["$__all"]))
+    )
+
+
+def render() -> str:
+    """The dashboard as Grafana's JSON, ending in a newline."""
+    board = (
+        dashboard.Dashboard("Duoshou")
+        .uid("duoshou")
+        .description("From a payment to a limit: rate, time, lag, what is saved and what failed.")
+        .tags(["duoshou"])
+        .readonly()
+        .tooltip(DashboardCursorSync.CROSSHAIR)
+        .time("now-1h", "now")
+        .refresh("30s")
+        .timezone("browser")
+    )
+    for variable in variables():
+        board.with_variable(variable)
+    panels = Panels(board)
+    for section in (now, path, saved, partitions, process):
+        section(panels)
+    built = board.build()
+    for number, panel in enumerate(built.panels or [], start=1):
+        panel.id_val = number
+    return json.dumps(built, cls=JSONEncoder, sort_keys=True, indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    OUTPUT.write_text(render(), encoding="utf-8")

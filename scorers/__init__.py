@@ -1,0 +1,1 @@
+"""What is decided about a merchant: scorecard, policy, reasons, and the kernel that runs them."""

@@ -1,0 +1,450 @@
+"""The kernel that runs a batch of events: from columns to rows, and to limit updates.
+
+One event at a time in log order. What becomes of an event, and which updates come of it, depends
+on the log before it alone: not on how the log was cut into batches, and not on whether it is
+read for the first time or again after a crash.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from features.calendar import HOUR_MS, NEVER, next_midnight
+from features.compiler import inlined, kernel
+from features.duplicates import CONFLICT, DUPLICATE, check, remember
+from features.events import Kind, Outcome
+from features.keys import ROWS, find
+from features.prefetch import foresee_row, foresee_slots
+from features.roll import can_decay, roll
+from features.rows import add
+from features.update import apply_event, would_overflow
+from features.vector import FEATURE_COUNT, compute
+from features.views import as_rows
+from scorers.policy import decide, wanted
+from scorers.reasons import REASONS_GIVEN, effects, strongest
+from scorers.scorecard import probability
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from features.calendar import Zone
+    from features.duplicates import Seen
+    from features.events import Events
+    from features.keys import Keys
+    from features.views import Row, RowViews
+    from scorers.policy import PolicyArgs
+    from scorers.scorecard import Weights
+
+# Where things stand in `clock`, the event-time clock of a partition.
+OFFSET: Final = 0
+"""Last offset of the log that the clock has seen; -1 before the first."""
+WATERMARK: Final = 1
+"""Newest plausible `occurred_at` so far, epoch ms; -1 before the first."""
+SWEPT_HOUR: Final = 2
+"""Hour (of UTC, since 1970) whose sweep is done; -1 before the first."""
+
+# Where things stand in `cursor`, which tells how far a batch has come.
+EVENT: Final = 0
+"""Next event to look at."""
+SWEEP_ROW: Final = 1
+"""Next row of the sweep that this event may set off; -1 while the event itself is not done."""
+COUNT: Final = 2
+"""Updates that wait in `updates`."""
+
+LOOK_AHEAD: Final = 3
+"""Events whose rows are under way from memory while the present one is worked on."""
+
+# What set an update off.
+BY_EVENT: Final = 0
+BY_TIME: Final = 1
+
+_PENDING, _TICK, _APPLIED = int(Outcome.PENDING), int(Outcome.TICK), int(Outcome.APPLIED)
+_REPLAYED, _DUPLICATE = int(Outcome.REPLAYED), int(Outcome.DUPLICATE)
+_CONFLICT, _TOO_LATE = int(Outcome.CONFLICT), int(Outcome.TOO_LATE)
+_FROM_THE_FUTURE = int(Outcome.FROM_THE_FUTURE)
+_OTHER_CURRENCY, _OVERFLOW = int(Outcome.OTHER_CURRENCY), int(Outcome.OVERFLOW)
+_KIND_TICK = int(Kind.TICK)
+
+
+class Limits(NamedTuple):
+    """What event times may be, in milliseconds."""
+
+    skew_ms: int
+    """Most that an event may lie ahead of its record's own timestamp."""
+    horizon_ms: int
+    """Most that an event may lie behind the newest payment of its merchant."""
+
+
+class Updates(NamedTuple):
+    """Limit updates, one array entry an update, in the order in which they came about."""
+
+    row: NDArray[np.int32]
+    """Row number of the merchant."""
+    event: NDArray[np.int32]
+    """Index in the batch of the event that set it off."""
+    cause: NDArray[np.uint8]
+    """`BY_EVENT`: of the merchant himself. `BY_TIME`: any event or tick that moved time."""
+    as_of: NDArray[np.int64]
+    """Event time of the evaluation, epoch ms."""
+    offset: NDArray[np.int64]
+    """Offset of that event in `payments`."""
+    previous: NDArray[np.int64]
+    """Limit before, minor units."""
+    limit: NDArray[np.int64]
+    """Limit from now on, minor units."""
+    version: NDArray[np.uint32]
+    """Of this merchant's updates, from 1."""
+    pd: NDArray[np.float64]
+    """Probability of default."""
+    reason: NDArray[np.int16]
+    """Shape (updates, 3): reason numbers, the strongest first (`reason_code`, `reason_text`)."""
+    effect: NDArray[np.float64]
+    """Shape (updates, 3): share by which each reason moves the limit."""
+
+
+class Scratch(NamedTuple):
+    """Room for one merchant's figures while he is evaluated; entries in the order of `FEATURES`."""
+
+    vector: NDArray[np.float64]
+    contributions: NDArray[np.float64]
+    effect: NDArray[np.float64]
+
+
+def allocate_updates(n: int) -> Updates:
+    """Return room for `n` updates."""
+    return Updates(
+        row=np.zeros(n, np.int32),
+        event=np.zeros(n, np.int32),
+        cause=np.zeros(n, np.uint8),
+        as_of=np.zeros(n, np.int64),
+        offset=np.zeros(n, np.int64),
+        previous=np.zeros(n, np.int64),
+        limit=np.zeros(n, np.int64),
+        version=np.zeros(n, np.uint32),
+        pd=np.zeros(n, np.float64),
+        reason=np.zeros((n, REASONS_GIVEN), np.int16),
+        effect=np.zeros((n, REASONS_GIVEN), np.float64),
+    )
+
+
+def new_clock() -> NDArray[np.int64]:
+    """Return the clock of a partition of which nothing has been read."""
+    return np.full(3, -1, np.int64)
+
+
+def new_scratch() -> Scratch:
+    """Return room for one merchant's figures."""
+    return Scratch(*(np.zeros(FEATURE_COUNT, np.float64) for _ in Scratch._fields))
+
+
+@inlined
+def evaluate(
+    row: Row, zone: Zone, weights: Weights, policy: PolicyArgs, scratch: Scratch
+) -> tuple[int, float]:
+    """Decide anew on the limit of a row as of its clock, and when it is due again.
+
+    Returns:
+        The limit that was in force before, and the probability of default. The row holds the
+        limit from now on; when it differs, its version has risen by one.
+    """
+    compute(row, scratch.vector)
+    pd = probability(scratch.vector, weights, scratch.contributions)
+    as_of = row.clock
+    previous = row.limit
+    version = row.limit_version
+    raised_at = row.raised_at
+    whole = 0
+    if row.currency == policy.currency:
+        whole = wanted(scratch.vector, pd, previous, version, policy)
+    limit, waits = decide(whole, previous, version, raised_at, as_of, policy)
+    if limit != previous:
+        row.limit = limit
+        row.limit_version = version + 1
+        if limit > previous:
+            row.raised_at = raised_at = as_of
+    if limit > 0 or can_decay(row):
+        due_at = next_midnight(as_of, zone)
+        if waits:
+            due_at = min(due_at, raised_at + policy.cool_down_ms)
+        row.due_at = due_at
+    else:
+        row.due_at = NEVER
+    return previous, pd
+
+
+@inlined
+def _emit(
+    row: Row,
+    i: int,
+    event: int,
+    cause: int,
+    previous: int,
+    pd: float,
+    weights: Weights,
+    policy: PolicyArgs,
+    scratch: Scratch,
+    updates: Updates,
+    cursor: NDArray[np.int64],
+) -> None:
+    """Add the update of row `i`, just evaluated."""
+    place = cursor[COUNT]
+    effects(scratch.vector, scratch.contributions, pd, weights, policy, scratch.effect)
+    strongest(scratch.vector, scratch.effect, weights, updates.reason[place], updates.effect[place])
+    updates.row[place] = i
+    updates.event[place] = event
+    updates.cause[place] = cause
+    updates.as_of[place] = row.clock
+    updates.offset[place] = row.offset
+    updates.previous[place] = previous
+    updates.limit[place] = row.limit
+    updates.version[place] = row.limit_version
+    updates.pd[place] = pd
+    cursor[COUNT] = place + 1
+
+
+@inlined
+def _judge(
+    events: Events,
+    event: int,
+    text: NDArray[np.uint8],
+    keys: Keys,
+    rows: RowViews,
+    seen: Seen,
+    zone: Zone,
+    limits: Limits,
+    clock: NDArray[np.int64],
+) -> tuple[int, int]:
+    """Return what becomes of an event, and the row of its merchant (-1 for none or unknown).
+
+    Time moves with every plausible event, whatever else becomes of it. So the watermark depends
+    on the log alone, and is the same when rows are already ahead of it in a replay.
+    """
+    outcome = int(events.outcome[event])
+    if outcome != _PENDING:
+        return outcome, -1
+    offset = events.offset[event]
+    if offset <= clock[OFFSET]:
+        return _REPLAYED, -1
+    occurred_at = events.occurred_at[event]
+    if occurred_at > events.timestamp[event] + limits.skew_ms:
+        return _FROM_THE_FUTURE, -1
+    clock[WATERMARK] = max(clock[WATERMARK], occurred_at)
+    if events.kind[event] == _KIND_TICK:
+        return _TICK, -1
+    i = find(
+        keys,
+        text,
+        events.merchant_at[event],
+        int(events.merchant_length[event]),
+        events.merchant_hash[event],
+    )
+    if i >= 0:
+        row = rows[i]
+        if row.offset >= offset:
+            return _REPLAYED, i
+        if occurred_at < row.last_at - limits.horizon_ms:
+            return _TOO_LATE, i
+        if row.currency != events.currency[event]:
+            return _OTHER_CURRENCY, i
+    found = check(
+        seen,
+        events.payment_hash[event],
+        events.content_hash[event],
+        offset,
+        clock[WATERMARK],
+    )
+    if found == DUPLICATE:
+        return _DUPLICATE, i
+    if found == CONFLICT:
+        return _CONFLICT, i
+    if i >= 0 and would_overflow(
+        rows[i],
+        events.kind[event],
+        events.amount[event],
+        occurred_at,
+        events.original_at[event],
+        zone,
+    ):
+        return _OVERFLOW, i
+    return _APPLIED, i
+
+
+@inlined
+def _remember(events: Events, event: int, seen: Seen, clock: NDArray[np.int64]) -> None:
+    """Note the payment id of an event that counts."""
+    remember(
+        seen,
+        events.payment_hash[event],
+        events.content_hash[event],
+        events.offset[event],
+        clock[WATERMARK],
+    )
+
+
+@kernel
+def _is_ahead(ahead: NDArray[np.int64], offset: int) -> bool:
+    """Tell whether an ascending array of offsets holds one."""
+    low, high = 0, len(ahead)
+    while low < high:
+        middle = (low + high) // 2
+        if ahead[middle] < offset:
+            low = middle + 1
+        else:
+            high = middle
+    return bool(low < len(ahead) and ahead[low] == offset)
+
+
+@kernel
+def _sweep(
+    event: int,
+    offset: int,
+    keys: Keys,
+    table: NDArray[np.uint8],
+    zone: Zone,
+    weights: Weights,
+    policy: PolicyArgs,
+    clock: NDArray[np.int64],
+    scratch: Scratch,
+    updates: Updates,
+    cursor: NDArray[np.int64],
+) -> bool:
+    """Let time pass on every row that is due, and tell whether all are done.
+
+    A row that already holds this offset has been here before, or is the event's own.
+    """
+    rows = as_rows(table)
+    watermark = clock[WATERMARK]
+    for i in range(cursor[SWEEP_ROW], keys.counts[ROWS]):
+        if rows.due_at[i] > watermark or rows.offset[i] >= offset:
+            continue
+        if cursor[COUNT] == len(updates.row):
+            cursor[SWEEP_ROW] = i
+            return False
+        row = rows[i]
+        roll(row, watermark, zone)
+        row.offset = offset
+        row.dirty = 1
+        previous, pd = evaluate(row, zone, weights, policy, scratch)
+        if row.limit != previous:
+            _emit(row, i, event, BY_TIME, previous, pd, weights, policy, scratch, updates, cursor)
+    return True
+
+
+@inlined
+def _look_ahead(
+    events: Events, event: int, keys: Keys, table: NDArray[np.uint8], seen: Seen
+) -> None:
+    """Ask for what the next events will need: first where it is noted, then the row itself."""
+    far = event + 2 * LOOK_AHEAD
+    if far < len(events.offset):
+        foresee_slots(keys, seen, events.merchant_hash[far], events.payment_hash[far])
+    near = event + LOOK_AHEAD
+    if near < len(events.offset):
+        foresee_row(keys, table, events.merchant_hash[near])
+
+
+@kernel
+def apply(
+    events: Events,
+    text: NDArray[np.uint8],
+    keys: Keys,
+    table: NDArray[np.uint8],
+    seen: Seen,
+    ahead: NDArray[np.int64],
+    zone: Zone,
+    weights: Weights,
+    policy: PolicyArgs,
+    limits: Limits,
+    clock: NDArray[np.int64],
+    scratch: Scratch,
+    updates: Updates,
+    cursor: NDArray[np.int64],
+) -> None:
+    """Apply events until the batch ends or `updates` is full: drain it, and call again.
+
+    For each event, in this order: refused by the decoder, replayed, from the future; time moves;
+    a tick ends here; replayed on this row, too late, another currency, duplicate or conflict,
+    overflow; else applied, and the limit decided on. When time has entered a new hour, every row
+    that is due is rolled and decided on too.
+
+    Args:
+        events: the batch; `outcome` is filled in.
+        text: bytes that hold the merchants' ids.
+        keys: index of the rows, with room for every event (`Rows.prepare`).
+        table: the bytes of the rows (`Rows.table`).
+        seen: payment ids, with room for every event (`Duplicates.prepare`).
+        ahead: offsets, ascending, whose payment ids were durable ahead of the clock when it was
+            restored: those that counted among the events that come again.
+        zone: time zone of the local days.
+        weights: the scorecard.
+        policy: the policy.
+        limits: what event times may be.
+        clock: `OFFSET`, `WATERMARK`, `SWEPT_HOUR`.
+        scratch: room for one merchant's figures.
+        updates: filled from `cursor[COUNT]` on.
+        cursor: `EVENT`, `SWEEP_ROW`, `COUNT`; [0, -1, 0] at the start of a batch.
+    """
+    rows = as_rows(table)
+    for event in range(cursor[EVENT], len(events.offset)):
+        _look_ahead(events, event, keys, table, seen)
+        cursor[EVENT] = event
+        offset = events.offset[event]
+        if cursor[SWEEP_ROW] < 0:
+            if cursor[COUNT] == len(updates.row):
+                return
+            outcome, i = _judge(events, event, text, keys, rows, seen, zone, limits, clock)
+            events.outcome[event] = outcome
+            if outcome == _REPLAYED and i >= 0 and _is_ahead(ahead, offset):
+                _remember(events, event, seen, clock)
+            elif outcome == _APPLIED:
+                _remember(events, event, seen, clock)
+                if i < 0:
+                    i = add(
+                        keys,
+                        rows,
+                        text,
+                        events.merchant_at[event],
+                        int(events.merchant_length[event]),
+                        events.merchant_hash[event],
+                    )
+                    rows[i].currency = events.currency[event]
+                row = rows[i]
+                apply_event(
+                    row,
+                    events.kind[event],
+                    events.amount[event],
+                    events.occurred_at[event],
+                    events.original_at[event],
+                    events.funding[event],
+                    events.payer_hash[event],
+                    offset,
+                    zone,
+                )
+                previous, pd = evaluate(row, zone, weights, policy, scratch)
+                if row.limit != previous:
+                    _emit(
+                        row,
+                        i,
+                        event,
+                        BY_EVENT,
+                        previous,
+                        pd,
+                        weights,
+                        policy,
+                        scratch,
+                        updates,
+                        cursor,
+                    )
+            cursor[SWEEP_ROW] = 0
+        hour = clock[WATERMARK] // HOUR_MS
+        if hour > clock[SWEPT_HOUR]:
+            if not _sweep(
+                event, offset, keys, table, zone, weights, policy, clock, scratch, updates, cursor
+            ):
+                return
+            clock[SWEPT_HOUR] = hour
+        cursor[SWEEP_ROW] = -1
+        clock[OFFSET] = max(clock[OFFSET], offset)
+    cursor[EVENT] = len(events.offset)

@@ -1,0 +1,148 @@
+"""Why a merchant's limit is what it is, and what would raise it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from features.layout import ROW
+from features.roll import roll
+from features.rows import Rows
+from features.vector import FEATURES, compute
+from scorers import engine
+from scorers.policy import FACTOR_FEATURES, FACTOR_NAMES, args_of, factor_of, pd_factor, target
+from scorers.reasons import effects
+from scorers.scorecard import probability, weights_of
+
+if TYPE_CHECKING:
+    from features.calendar import Zone
+    from scorers.partition import Version
+
+
+class FeatureEffect(msgspec.Struct, frozen=True):
+    """One feature of a merchant.
+
+    Attributes:
+        name: as in docs/features.md.
+        unit: unit of the value.
+        value: the value; None when it is absent.
+        log_odds: what it added to the log-odds of default.
+        effect: the factor by which it moves the limit, against an ordinary merchant, less 1.
+    """
+
+    name: str
+    unit: str
+    value: float | None
+    log_odds: float
+    effect: float
+
+
+class Lever(msgspec.Struct, frozen=True):
+    """One thing that holds a limit down.
+
+    Attributes:
+        name: a factor of the policy, `probability_of_default`, or `volume`.
+        factor: what it leaves of the limit now, 0 to 1; for volume 1.
+        target_without: the amount that the figures would give if this factor were 1 (for volume:
+            if a tenth more had been collected), minor units, before steps and cap.
+    """
+
+    name: str
+    factor: float
+    target_without: int
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """A merchant's row, features, score and limit.
+
+    Attributes:
+        as_of: event time of the figures, epoch ms.
+        offset: offset of the last record in them.
+        probability_of_default: 0 to 1.
+        limit: the limit in force, minor units.
+        limit_version: how often it has changed.
+        target: the amount that the figures give, minor units, before steps, cap and dead band.
+        cap: the policy's cap, minor units.
+        features: every feature, in the order of the table.
+        levers: what holds the limit down, the heaviest first.
+        model_version: scorecard used.
+        policy_version: policy used.
+    """
+
+    as_of: int
+    offset: int
+    probability_of_default: float
+    limit: int
+    limit_version: int
+    target: int
+    cap: int
+    features: list[FeatureEffect]
+    levers: list[Lever]
+    model_version: int
+    policy_version: int
+
+
+def explain(row: bytes, version: Version, zone: Zone, as_of: int) -> Explanation:
+    """Explain a row as the changelog carries it.
+
+    Args:
+        row: bytes of one row of the present schema version.
+        version: the scorecard and policy in force.
+        zone: where the merchant's day begins.
+        as_of: event time to roll the row to, epoch ms; a row that is later stays.
+
+    Raises:
+        ValueError: the bytes are not a row.
+    """
+    if len(row) != ROW.itemsize:
+        raise ValueError(f"a row has {ROW.itemsize} bytes, this one {len(row)}")
+    rows = Rows()
+    number = rows.add(b"explained")
+    rows.table[number * ROW.itemsize :][: ROW.itemsize] = np.frombuffer(row, np.uint8)
+    known = rows.row(number)
+    roll(known, as_of, zone)
+
+    weights, policy = weights_of(version.scorecard), args_of(version.policy)
+    scratch = engine.new_scratch()
+    compute(known, scratch.vector)
+    pd = probability(scratch.vector, weights, scratch.contributions)
+    effects(scratch.vector, scratch.contributions, pd, weights, policy, scratch.effect)
+    amount = target(scratch.vector, pd, policy)
+    factors = {
+        name: factor_of(float(scratch.vector[feature]), n, policy)
+        for n, (name, feature) in enumerate(zip(FACTOR_NAMES, FACTOR_FEATURES, strict=True))
+    }
+    factors["probability_of_default"] = pd_factor(pd, policy)
+    levers = [Lever("volume", 1.0, int(amount * 1.1))]
+    levers += [
+        Lever(name, round(factor, 4), int(amount / factor))
+        for name, factor in factors.items()
+        if 0.0 < factor < 1.0
+    ]
+    return Explanation(
+        as_of=int(known.clock),
+        offset=int(known.offset),
+        probability_of_default=pd,
+        limit=int(known.limit),
+        limit_version=int(known.limit_version),
+        target=int(amount),
+        cap=version.policy.cap,
+        features=[
+            FeatureEffect(
+                name=feature.name,
+                unit=feature.unit,
+                value=float(value) if math.isfinite(value) else None,
+                log_odds=float(contribution),
+                effect=math.expm1(effect),
+            )
+            for feature, value, contribution, effect in zip(
+                FEATURES, scratch.vector, scratch.contributions, scratch.effect, strict=True
+            )
+        ],
+        levers=sorted(levers, key=lambda lever: -lever.target_without),
+        model_version=version.scorecard.version,
+        policy_version=version.policy.version,
+    )

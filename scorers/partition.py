@@ -1,0 +1,260 @@
+"""One Kafka partition's merchants: rows, payment ids and event-time clock, and what is in force."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from features.pages import Duplicates, read_page
+from features.restore import Records
+from features.rows import Rows
+from scorers import engine
+from scorers.ahead import Ahead
+from scorers.policy import BUILT_IN as BUILT_IN_POLICY
+from scorers.policy import Policy, args_of
+from scorers.prior import BUILT_IN as BUILT_IN_SCORECARD
+from scorers.scorecard import Scorecard, weights_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from features.calendar import Zone
+    from features.events import Events
+
+UPDATES_AT_ONCE: Final = 4096
+SKEW_MS: Final = 5 * 60_000
+HORIZON_MS: Final = 24 * 3_600_000
+
+CLOCK_SCHEMA_VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A scorecard and a policy that are in force together; the built-in ones by default."""
+
+    scorecard: Scorecard = BUILT_IN_SCORECARD
+    policy: Policy = BUILT_IN_POLICY
+
+
+class Partition:
+    """Everything that one partition of `payments` has left behind.
+
+    A checkpoint takes, between two batches, `take_pages`, `take_changed_rows` and `clock_state`,
+    and makes them durable in that order. Recovery hands them back with `load_page` and
+    `restore_rows` and `restore_clock`, in any order, and with `activate`; then the log is applied
+    from any offset at or before the one that the clock names, plus 1, and rows and updates
+    become what they would have been without the crash.
+
+    Args:
+        zone: time zone of the merchants' local days.
+        version: scorecard and policy in force at first.
+        skew_ms: most that an event may lie ahead of its record's own timestamp, ms.
+        horizon_ms: most that one may lie behind the newest payment of its merchant, ms.
+        updates_at_once: updates handed over in one call of `on_updates`, at most.
+
+    >>> from features.calendar import load_zone
+    >>> partition = Partition(load_zone("Asia/Shanghai"))
+    >>> len(partition), partition.watermark, partition.version.policy.lender
+    (0, -1, 'platform')
+    """
+
+    def __init__(
+        self,
+        zone: Zone,
+        version: Version | None = None,
+        *,
+        skew_ms: int = SKEW_MS,
+        horizon_ms: int = HORIZON_MS,
+        updates_at_once: int = UPDATES_AT_ONCE,
+    ) -> None:
+        self._zone = zone
+        self._limits = engine.Limits(skew_ms, horizon_ms)
+        self._rows = Rows()
+        self._duplicates = Duplicates()
+        self._ahead = Ahead()
+        self._clock = engine.new_clock()
+        self._scratch = engine.new_scratch()
+        self._updates = engine.allocate_updates(updates_at_once)
+        version = version or Version()
+        self.activate(version.scorecard, version.policy)
+
+    @property
+    def version(self) -> Version:
+        """Scorecard and policy in force."""
+        return self._version
+
+    @property
+    def watermark(self) -> int:
+        """Newest plausible event time so far, epoch ms; -1 before the first event."""
+        return int(self._clock[engine.WATERMARK])
+
+    @property
+    def offset(self) -> int:
+        """Offset of the last event applied; -1 before the first."""
+        return int(self._clock[engine.OFFSET])
+
+    @property
+    def payment_ids(self) -> int:
+        """Payment ids that are remembered."""
+        return len(self._duplicates)
+
+    def activate(self, scorecard: Scorecard, policy: Policy) -> None:
+        """Put a scorecard and a policy in force for every event from now on.
+
+        Exact after a crash only between two checkpoints whose record names the new versions.
+
+        Raises:
+            ValueError: one of them makes no sense; what was in force stays.
+        """
+        weights, args = weights_of(scorecard), args_of(policy)
+        self._version = Version(scorecard, policy)
+        self._weights, self._policy = weights, args
+
+    def apply(
+        self,
+        events: Events,
+        text: NDArray[np.uint8],
+        on_updates: Callable[[engine.Updates], None],
+    ) -> None:
+        """Apply events in log order, and fill in what became of each (`events.outcome`).
+
+        Offsets must rise within the batch. An event at or before `offset` is only marked
+        `REPLAYED`. Events whose outcome is not `PENDING` are left as they are.
+
+        Args:
+            events: the batch.
+            text: bytes that hold the merchants' ids.
+            on_updates: called with limit updates as they come about, in order. The arrays are
+                used again after it returns: it must copy what it keeps.
+        """
+        n = len(events.offset)
+        self._rows.prepare(n)
+        self._duplicates.prepare(n)
+        keys, table, seen = self._rows.keys, self._rows.table, self._duplicates.seen
+        ahead = self._ahead.offsets()
+        cursor = np.array([0, -1, 0], np.int64)
+        while cursor[engine.EVENT] < n:
+            engine.apply(
+                events, text, keys, table, seen, ahead, self._zone, self._weights, self._policy,
+                self._limits, self._clock, self._scratch, self._updates, cursor,
+            )  # fmt: skip
+            count = int(cursor[engine.COUNT])
+            if count:
+                on_updates(engine.Updates._make(column[:count] for column in self._updates))
+                cursor[engine.COUNT] = 0
+        self._ahead.passed(self.offset)
+
+    def take_pages(self) -> list[bytes]:
+        """Return the payment ids that came since the last call, as pages to be made durable.
+
+        They count as durable from now on: who fails to write them must drop the partition.
+        """
+        return self._duplicates.take_pages()
+
+    def take_changed_rows(self) -> tuple[NDArray[np.uint8], list[bytes]]:
+        """Return a copy of the rows that changed since the last call, and their merchants' ids.
+
+        They count as durable from now on: who fails to write them must drop the partition.
+
+        Returns:
+            Bytes of shape (rows, ROW.itemsize), and as many ids.
+        """
+        numbers = self._rows.dirty_rows()
+        rows = self._rows.packed(numbers)
+        self._rows.clear_dirty(numbers)
+        return rows, [self._rows.key(int(number)) for number in numbers]
+
+    def clock_state(self) -> dict[str, int]:
+        """Return the event-time clock, for the record that ends a checkpoint."""
+        return {
+            "schema_version": CLOCK_SCHEMA_VERSION,
+            "offset": int(self._clock[engine.OFFSET]),
+            "watermark": int(self._clock[engine.WATERMARK]),
+            "swept_hour": int(self._clock[engine.SWEPT_HOUR]),
+        }
+
+    def restore_clock(self, state: Mapping[str, int]) -> None:
+        """Take the clock back from a checkpoint's record; of several the highest offset wins.
+
+        A standby does so with every record that it reads, or the pages behind it pile up.
+
+        Raises:
+            ValueError: the record is of a newer layout, or not a clock.
+        """
+        if state.get("schema_version", 0) > CLOCK_SCHEMA_VERSION:
+            raise ValueError(
+                f"the checkpoint's clock has layout {state['schema_version']}, this release knows "
+                f"layouts up to {CLOCK_SCHEMA_VERSION}: start a newer release"
+            )
+        missing = [name for name in ("offset", "watermark", "swept_hour") if name not in state]
+        if missing:
+            raise ValueError(f"the checkpoint's clock lacks {', '.join(missing)}")
+        if state["offset"] < self.offset:
+            return
+        self._clock[engine.OFFSET] = state["offset"]
+        self._clock[engine.WATERMARK] = state["watermark"]
+        self._clock[engine.SWEPT_HOUR] = state["swept_hour"]
+        for entries in self._ahead.passed(self.offset):
+            self._duplicates.load_entries(entries)
+
+    def load_page(self, page: bytes) -> None:
+        """Take back a page of payment ids; loading it twice does no harm.
+
+        Raises:
+            ValueError: it is not a page, or of a newer layout.
+        """
+        entries = read_page(page)
+        durable = entries.offsets <= self.offset
+        if durable.any():
+            self._duplicates.load_entries(entries.where(durable))
+        self._ahead.add(entries.where(~durable))
+
+    def restore_rows(
+        self,
+        text: NDArray[np.uint8],
+        key_at: NDArray[np.int64],
+        key_length: NDArray[np.int32],
+        value_at: NDArray[np.int64],
+        value_length: NDArray[np.int32],
+    ) -> None:
+        """Take back rows from changelog records, in log order; the highest offset wins.
+
+        Args:
+            text: bytes that hold keys and values.
+            key_at: where each merchant's id begins.
+            key_length: its length.
+            value_at: where each row begins.
+            value_length: its length; -1 deletes the merchant.
+
+        Raises:
+            ValueError: a value is not a row, or of a newer layout.
+        """
+        self._rows.restore(Records(text, key_at, key_length, value_at, value_length))
+
+    def __len__(self) -> int:
+        """Merchants that have a row."""
+        return len(self._rows)
+
+    def merchants(self) -> Iterator[bytes]:
+        """Yield the id of each merchant that has a row."""
+        keys = (self._rows.key(number) for number in range(self._rows.used))
+        return (key for key in keys if key)
+
+    def merchant(self, row: int) -> bytes:
+        """Return the id of the merchant of a row number, as `Updates.row` holds it."""
+        return self._rows.key(row)
+
+    def currency(self, row: int) -> int:
+        """Return the currency (`events.currency_index`) of a row number."""
+        return int(self._rows.row(row).currency)
+
+    def row_bytes(self, merchant_id: bytes) -> bytes | None:
+        """Return the row of a merchant as the changelog carries it, or None."""
+        number = self._rows.find(merchant_id)
+        if number < 0:
+            return None
+        return self._rows.packed(np.array([number])).tobytes()

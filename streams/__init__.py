@@ -1,0 +1,1 @@
+"""Everything that talks: topics, brokers, the worker and the command line."""

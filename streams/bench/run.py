@@ -1,0 +1,191 @@
+"""The three benchmarks."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import aiokafka
+import numpy as np
+from aiokafka.partitioner import murmur2
+
+from streams.bench.filling import fill
+from streams.bench.results import Latency, Restore, Throughput
+from streams.brokers.clients import client_options
+from streams.brokers.provision import apply_topics
+from streams.demo.listener import UpdateListener
+from streams.errors import OperatorError
+from streams.synthetic.load import Load
+from streams.worker.process import WorkerProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streams.settings import Settings
+
+HOUR_MS = 3_600_000
+LOAD_HOURS = 10 * 24.0
+"""Event time that a load spans: long enough for starter amounts, days that close and raises."""
+FIXED_BYTES = 300_000_000
+"""Resident memory of a worker without merchants, by the target that bytes_per_merchant serves."""
+
+
+def load_up_to_now(payments: int, merchants: int, hours: float, seed: int = 1) -> Load:
+    """Return a load whose event times end now."""
+    now = time.time_ns() // 1_000_000
+    return Load(payments, merchants, 0.8, now - int(hours * HOUR_MS), now, seed)
+
+
+def throughput(
+    settings: Settings, load: Load, compression: str, report: Callable[[str], None]
+) -> Throughput:
+    """Fill the topic, then let one worker drain it.
+
+    Raises:
+        OperatorError: the worker ended or stopped making progress.
+    """
+    apply_topics(settings)
+    fill(settings, load, compression, lambda n: report(f"{n:,} payments written"))
+    with WorkerProcess(settings) as worker:
+        report("worker is starting")
+        began, ended = _drain(worker, load.payments, report)
+        applied = ended["applied"] - began["applied"]
+        seconds = ended["at"] - began["at"]
+        return Throughput(
+            payments=load.payments,
+            merchants=load.merchants,
+            partitions=settings.partitions,
+            payments_per_s=round(applied / seconds, 0),
+            cpu_us_per_payment=round((ended["cpu"] - began["cpu"]) / applied * 1e6, 3),
+            update_share=round(worker.metric("duoshou_limit_updates_total") / load.payments, 4),
+            rows=int(worker.metric("duoshou_rows")),
+            resident_bytes=int(worker.metric("process_resident_memory_bytes")),
+        )
+
+
+def _sample(worker: WorkerProcess) -> dict[str, float]:
+    cpu = worker.metric("process_cpu_seconds_total")
+    return {"at": time.monotonic(), "applied": float(worker.applied()), "cpu": cpu}
+
+
+def _drain(
+    worker: WorkerProcess, payments: int, report: Callable[[str], None]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Watch a worker from its first payments to the checkpoint behind the last one."""
+    began: dict[str, float] | None = None
+    last, last_at = 0.0, time.monotonic()
+    while True:
+        time.sleep(0.05)
+        worker.check()
+        now = _sample(worker)
+        if began is None and now["applied"] > 0:
+            began = now
+        if now["applied"] != last:
+            last, last_at = now["applied"], time.monotonic()
+            report(f"{int(last):,} payments applied")
+        if now["applied"] >= payments and began is not None and _committed(worker):
+            return began, _sample(worker)
+        if time.monotonic() - last_at > 120:
+            raise OperatorError(f"The worker makes no progress; its log is {worker.log}.")
+
+
+def _committed(worker: WorkerProcess) -> bool:
+    return worker.metric("duoshou_committed_offset_age_seconds") == 0.0
+
+
+def latency(
+    settings: Settings,
+    rate: float,
+    duration_s: float,
+    merchants: int,
+    report: Callable[[str], None],
+) -> Latency:
+    """Send payments at a steady rate and read the limit updates as a lender would."""
+    apply_topics(settings)
+    payments = int(rate * duration_s)
+    sent_at: dict[int, tuple[list[int], list[float]]] = {}
+
+    def when(partition: int, offset: int) -> float | None:
+        offsets, times = sent_at.get(partition, ([], []))
+        i = int(np.searchsorted(offsets, offset, side="right")) - 1
+        return times[i] if i >= 0 else None
+
+    with WorkerProcess(settings) as worker:
+        worker.await_ready()
+        listener = UpdateListener(settings, when)
+        listener.start()
+        report("sending")
+        began = time.monotonic()
+        asyncio.run(_send_steadily(settings, rate, payments, merchants, sent_at))
+        took = time.monotonic() - began
+        time.sleep(2.0)
+        listener.stop()
+        listener.join()
+        worker.check()
+    if not listener.latencies_ms:
+        raise OperatorError("No limit moved, so there is no latency to tell: send more payments.")
+    p50, p99 = np.percentile(listener.latencies_ms, [50, 99])
+    return Latency(
+        payments, round(payments / took, 1), len(listener.latencies_ms),
+        round(float(p50), 2), round(float(p99), 2),
+    )  # fmt: skip
+
+
+async def _send_steadily(
+    settings: Settings,
+    rate: float,
+    payments: int,
+    merchants: int,
+    sent_at: dict[int, tuple[list[int], list[float]]],
+) -> None:
+    producer = aiokafka.AIOKafkaProducer(**client_options(settings), acks="all")
+    await producer.start()
+    topic = settings.topics.payments.name
+    load = load_up_to_now(payments, merchants, hours=6.0, seed=time.time_ns() % 2**31)
+    rows = [row for chunk in load.chunks() for row in chunk]
+    began = time.monotonic()
+    waiting = []
+
+    def note(future: asyncio.Future[aiokafka.structs.RecordMetadata], at: float) -> None:
+        written = future.result()
+        offsets, times = sent_at.setdefault(written.partition, ([], []))
+        times.append(at)
+        offsets.append(written.offset)
+
+    try:
+        done = 0
+        while done < payments:
+            due = min(payments, int((time.monotonic() - began) * rate))
+            for key, value in rows[done:due]:
+                partition = (murmur2(key) & 0x7FFFFFFF) % settings.partitions
+                at = time.time()
+                future = await producer.send(topic, value, key, partition=partition)
+                future.add_done_callback(lambda written, at=at: note(written, at))
+                waiting.append(future)
+            done = max(done, due)
+            await asyncio.sleep(0.002)
+        await asyncio.gather(*waiting)
+    finally:
+        await producer.stop()
+
+
+def restore(
+    settings: Settings, load: Load, compression: str, report: Callable[[str], None]
+) -> Restore:
+    """Fill a changelog by draining a load, then start another worker on it."""
+    throughput(settings, load, compression, report)
+    with WorkerProcess(settings) as worker:
+        report("worker is restoring")
+        worker.await_ready()
+        time.sleep(2.0)
+        rows = int(worker.metric("duoshou_rows"))
+        seconds = worker.metric("duoshou_recovery_seconds")
+        resident = int(worker.metric("process_resident_memory_bytes"))
+    return Restore(
+        rows=rows,
+        seconds=round(seconds, 3),
+        rows_per_s=round(rows / seconds, 0),
+        resident_bytes=resident,
+        bytes_per_merchant=round((resident - FIXED_BYTES) / rows, 0),
+    )

@@ -1,0 +1,1 @@
+"""Brokers: how to reach one, two that we start ourselves, and the topics on it."""

@@ -1,0 +1,123 @@
+"""`duoshou explain MERCHANT`: what is remembered, the score, the limit and what would raise it."""
+
+import asyncio
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+from zoneinfo import ZoneInfo
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from streams.commands.options import AsJson, BootstrapServers, Config, settings_for
+from streams.errors import OperatorError
+
+if TYPE_CHECKING:
+    from scorers.explanation import Explanation
+    from streams.settings import Settings
+
+app = typer.Typer()
+
+
+@app.command()
+def explain(
+    context: typer.Context,
+    merchant: Annotated[str, typer.Argument(help="The merchant's id.")],
+    config: Config = None,
+    bootstrap_servers: BootstrapServers = None,
+    topic_prefix: Annotated[
+        str | None, typer.Option(help="Prefix of the topics; the demo's is `demo.`.")
+    ] = None,
+    as_of: Annotated[
+        int | None,
+        typer.Option(help="Event time in ms to look from; the newest known if left out."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what is remembered of a merchant, its features, its score and its limit."""
+    settings = settings_for(context, config, bootstrap_servers, topic_prefix=topic_prefix)
+    from features.calendar import load_zone
+    from features.upgrade import upgraded
+    from scorers.explanation import explain as explain_row
+    from scorers.partition import Version
+    from streams.brokers.reachable import require_broker
+    from streams.state.lookup import find_row
+    from streams.worker.versions import read_versions
+
+    require_broker(settings)
+    row, record = asyncio.run(find_row(settings, merchant))
+    if row is None:
+        raise OperatorError(
+            f"Nothing is remembered of a merchant {merchant!r}: check the id, or wait for the "
+            "next checkpoint after its first payment."
+        )
+    versions = asyncio.run(read_versions(settings))
+    version = versions.named_by(record) if record is not None else Version()
+    row = upgraded(row)
+    explanation = explain_row(row, version, load_zone(settings.zone), as_of or 0)
+    remembered = _remembered(row)
+    if as_json:
+        typer.echo(
+            msgspec.json.encode(
+                {"merchant_id": merchant, "remembered": remembered,
+                 **msgspec.structs.asdict(explanation)}
+            ).decode()
+        )  # fmt: skip
+        return
+    _print(Console(), merchant, explanation, remembered, settings)
+
+
+def _remembered(row: bytes) -> "dict[str, object]":
+    """Return every field of a row as plain data."""
+    import numpy as np
+
+    from features.layout import ROW
+
+    record: np.void = np.frombuffer(row, ROW)[0]
+    names = ROW.names or ()
+    return {name: record[name].tolist() for name in names if not name.startswith("_")}
+
+
+def _print(
+    console: Console,
+    merchant: str,
+    explanation: "Explanation",
+    remembered: "dict[str, object]",
+    settings: "Settings",
+) -> None:
+    from streams.contract.currencies import amount_text, code_of
+
+    currency = code_of(int(str(remembered["currency"])))
+    zone = ZoneInfo(settings.zone)
+
+    def moment(ms: object) -> str:
+        return datetime.fromtimestamp(int(str(ms)) / 1000, zone).strftime("%Y-%m-%d %H:%M")
+
+    console.print(
+        f"[bold]{merchant}[/] as of {moment(explanation.as_of)} ({settings.zone}), "
+        f"offset {explanation.offset}, model {explanation.model_version}, "
+        f"policy {explanation.policy_version}"
+    )
+    console.print(
+        f"limit [bold]{amount_text(explanation.limit, currency)}[/] (version "
+        f"{explanation.limit_version}); the figures give "
+        f"{amount_text(explanation.target, currency)}, cap {amount_text(explanation.cap, currency)}"
+    )
+    console.print(
+        f"probability of default [bold]{explanation.probability_of_default:.2%}[/]; first payment "
+        f"{moment(remembered['first_at'])}, last {moment(remembered['last_at'])}; "
+        f"{remembered['total_payments']:,} payments in all\n"
+    )
+    table = Table("feature", "value", "unit", "log-odds of default", "moves the limit by")
+    for feature in explanation.features:
+        value = "absent" if feature.value is None else f"{feature.value:,.4g}"
+        table.add_row(
+            feature.name, value, feature.unit, f"{feature.log_odds:+.3f}", f"{feature.effect:+.1%}"
+        )
+    console.print(table)
+    levers = Table("what would raise it", "leaves now", "the figures would then give")
+    for lever in explanation.levers:
+        name = "a tenth more volume" if lever.name == "volume" else f"{lever.name} at its best"
+        levers.add_row(name, f"{lever.factor:.0%}", amount_text(lever.target_without, currency))
+    console.print(levers)

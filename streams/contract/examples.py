@@ -1,0 +1,106 @@
+"""An example of each message, as it stands in the schemas and the AsyncAPI document."""
+
+import msgspec
+
+from scorers.policy import BUILT_IN as BUILT_IN_POLICY
+from scorers.policy import Policy
+from scorers.prior import BUILT_IN as BUILT_IN_SCORECARD
+from scorers.scorecard import Scorecard
+from streams.contract.messages import (
+    DeadLetterHeaders,
+    FundingSource,
+    LimitUpdate,
+    PaymentEvent,
+    PaymentKind,
+    Reason,
+    Tick,
+)
+
+NINE_IN_THE_MORNING = 1_767_315_600_000
+"""2026-01-02 09:00 in Shanghai."""
+
+EXAMPLES: dict[type[msgspec.Struct], tuple[msgspec.Struct, ...]] = {
+    PaymentEvent: (
+        PaymentEvent(
+            payment_id="p-20260102-000017",
+            kind=PaymentKind.PAYMENT,
+            merchant_id="noodles-on-the-corner",
+            amount=2_350,
+            currency="CNY",
+            occurred_at=NINE_IN_THE_MORNING,
+            code_id="counter-1",
+            payer_id="u-84f1",
+            funding=FundingSource.BALANCE,
+            channel="static_code",
+        ),
+        PaymentEvent(
+            payment_id="r-20260103-000002",
+            kind=PaymentKind.REFUND,
+            merchant_id="noodles-on-the-corner",
+            amount=850,
+            currency="CNY",
+            occurred_at=NINE_IN_THE_MORNING + 86_400_000,
+            original_payment_id="p-20260102-000017",
+            original_occurred_at=NINE_IN_THE_MORNING,
+        ),
+        PaymentEvent(
+            payment_id="c-20260201-000001",
+            kind=PaymentKind.CHARGEBACK,
+            merchant_id="kimono-rental",
+            amount=12_000,
+            currency="JPY",
+            occurred_at=NINE_IN_THE_MORNING + 30 * 86_400_000,
+            original_payment_id="p-20260102-000018",
+        ),
+    ),
+    Tick: (Tick(occurred_at=NINE_IN_THE_MORNING + 3_600_000),),
+    LimitUpdate: (
+        LimitUpdate(
+            merchant_id="noodles-on-the-corner",
+            lender_id="platform",
+            product="loan",
+            currency="CNY",
+            limit=850_000,
+            previous_limit=800_000,
+            version=7,
+            probability_of_default=0.0213,
+            reasons=[
+                Reason(
+                    code="payers_28",
+                    effect=-0.61,
+                    text="Payments came from many different payers: raises the limit.",
+                ),
+                Reason(
+                    code="tenure_days",
+                    effect=-0.42,
+                    text="The merchant has collected for a long time: raises the limit.",
+                ),
+                Reason(
+                    code="volatility_28",
+                    effect=0.18,
+                    text="Takings differ much from day to day: lowers the limit.",
+                ),
+            ],
+            model_version=1,
+            policy_version=1,
+            as_of=NINE_IN_THE_MORNING,
+            source_topic="payments",
+            source_partition=2,
+            source_offset=104_215,
+        ),
+    ),
+    Scorecard: (BUILT_IN_SCORECARD,),
+    Policy: (BUILT_IN_POLICY,),
+    DeadLetterHeaders: (
+        DeadLetterHeaders(
+            reason="too_late",
+            message="The payment lies 26 hours behind the newest payment of this merchant; "
+            "24 hours are allowed.",
+            topic="payments",
+            partition="2",
+            offset="104216",
+            timestamp="1767315600123",
+        ),
+    ),
+}
+"""By type; each validates against the schema of its type (a test holds that)."""

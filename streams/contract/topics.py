@@ -1,0 +1,245 @@
+"""The one registry of topics: what is on each, who writes and reads it, how long it is kept.
+
+The AsyncAPI document, `duoshou topics plan|apply` and the worker all read this module. A topic is
+split off from another where a different party writes it (a lender must not be able to invent
+payments) or reads it (a lender sees its own limits only).
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+from streams.contract.messages import DeadLetterHeaders, LimitUpdate, PaymentEvent, Tick
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+DEFAULT_PARTITIONS = 4
+LENDER: Literal["platform"] = "platform"
+"""The one built-in lender."""
+
+
+class Cleanup(StrEnum):
+    """What the broker does with old records, in Kafka's own words."""
+
+    DELETE = "delete"
+    COMPACT = "compact"
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One topic as it should be on the broker.
+
+    Attributes:
+        name: Full name on the broker, prefix included.
+        doc: What is on it, in a sentence.
+        key: What a record's key is, in words.
+        partitions: Number of partitions.
+        cleanup: Whether old records go by age or by key.
+        retention_ms: Age at which a record may go, ms; None on compacted topics.
+        settings: Further topic configuration, in Kafka's names.
+        types: Gives `messages` when asked: some types are dear to import.
+        headers: Type of the headers, if they are part of the contract.
+        writers: Who writes it.
+        readers: Who reads it.
+        public: Whether anyone outside the workers reads or writes it.
+    """
+
+    name: str
+    doc: str
+    key: str
+    partitions: int
+    writers: tuple[str, ...]
+    readers: tuple[str, ...]
+    cleanup: Cleanup = Cleanup.DELETE
+    retention_ms: int | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    types: Callable[[], tuple[type[msgspec.Struct], ...]] = tuple
+    headers: type[msgspec.Struct] | None = None
+    public: bool = True
+
+    @property
+    def messages(self) -> tuple[type[msgspec.Struct], ...]:
+        """Types of the values (JSON); empty where the value is bytes."""
+        return self.types()
+
+    @property
+    def configuration(self) -> dict[str, str]:
+        """Topic configuration for the broker, in Kafka's names."""
+        kept = {} if self.retention_ms is None else {"retention.ms": str(self.retention_ms)}
+        return {"cleanup.policy": self.cleanup.value, **kept, **self.settings}
+
+
+def _events() -> tuple[type[msgspec.Struct], ...]:
+    return (PaymentEvent, Tick)
+
+
+def _limit_updates() -> tuple[type[msgspec.Struct], ...]:
+    return (LimitUpdate,)
+
+
+def _scorecards() -> tuple[type[msgspec.Struct], ...]:
+    from scorers.scorecard import Scorecard
+
+    return (Scorecard,)
+
+
+def _policies() -> tuple[type[msgspec.Struct], ...]:
+    from scorers.policy import Policy
+
+    return (Policy,)
+
+
+@dataclass(frozen=True)
+class Topics:
+    """The registry, for a number of partitions, a set of lenders and a name prefix.
+
+    Attributes:
+        partitions: Of `payments` and of everything that is keyed by merchant, so that one
+            merchant has one writer.
+        prefix: Put before every name; lets several installations share a broker.
+        application: Faust's application id without the prefix; names the changelog.
+        lenders: Who has a `limit-updates` topic.
+
+    Example:
+        >>> topics = Topics(partitions=8, prefix="lab.")
+        >>> topics.payments.name, topics.limit_updates("platform").name
+        ('lab.payments', 'lab.limit-updates.platform')
+        >>> topics.rows_changelog.configuration["min.compaction.lag.ms"]
+        '3600000'
+    """
+
+    partitions: int = DEFAULT_PARTITIONS
+    prefix: str = ""
+    application: str = "duoshou"
+    lenders: tuple[str, ...] = (LENDER,)
+
+    @property
+    def application_id(self) -> str:
+        """Faust's application id and consumer group; its changelogs are named after it."""
+        return f"{self.prefix}{self.application}"
+
+    @property
+    def payments(self) -> Topic:
+        """Every event of every merchant's payment code, and the ticks."""
+        return Topic(
+            name=f"{self.prefix}payments",
+            doc="Every event of every merchant's payment code; ticks on each partition.",
+            key="merchant_id (a tick has none)",
+            partitions=self.partitions,
+            retention_ms=7 * DAY_MS,
+            types=_events,
+            writers=("payment system", "worker (ticks, and events that came with a wrong key)"),
+            readers=("worker",),
+        )
+
+    def limit_updates(self, lender: str) -> Topic:
+        """Changes of what merchants may have from one lender.
+
+        Raises:
+            KeyError: No such lender here.
+        """
+        if lender not in self.lenders:
+            raise KeyError(f"no lender {lender!r}: there are {', '.join(self.lenders)}")
+        return Topic(
+            name=f"{self.prefix}limit-updates.{lender}",
+            doc="What each merchant may have from this lender; the latest of each merchant stays.",
+            key="merchant_id",
+            partitions=self.partitions,
+            cleanup=Cleanup.COMPACT,
+            types=_limit_updates,
+            writers=("worker",),
+            readers=(f"lender {lender}",),
+        )
+
+    @property
+    def dead_letters(self) -> Topic:
+        """Records that could not be applied."""
+        return Topic(
+            name=f"{self.prefix}dead-letters",
+            doc="Records that could not be applied, byte for byte, with the reason in headers.",
+            key="the record's own",
+            partitions=self.partitions,
+            retention_ms=14 * DAY_MS,
+            headers=DeadLetterHeaders,
+            writers=("worker",),
+            readers=("operator (duoshou dead-letters)",),
+        )
+
+    @property
+    def models(self) -> Topic:
+        """Scorecards; the newest is the live one."""
+        return Topic(
+            name=f"{self.prefix}models",
+            doc="Scorecards as JSON; the worker takes up the newest at its next checkpoint.",
+            key="scorecard",
+            partitions=1,
+            cleanup=Cleanup.COMPACT,
+            types=_scorecards,
+            writers=("trainer", "operator"),
+            readers=("worker",),
+        )
+
+    @property
+    def policies(self) -> Topic:
+        """Policies; the newest of each lender and product is the live one."""
+        return Topic(
+            name=f"{self.prefix}policies",
+            doc="Policies as JSON; the worker takes up a new one at its next checkpoint.",
+            key="<lender>.<product>",
+            partitions=1,
+            cleanup=Cleanup.COMPACT,
+            types=_policies,
+            writers=("operator",),
+            readers=("worker",),
+        )
+
+    @property
+    def rows_changelog(self) -> Topic:
+        """The changed rows of each checkpoint.
+
+        A former owner that stalled may write an old row late, so a row must not be compacted
+        away before every worker has seen both: compaction waits an hour.
+        """
+        return Topic(
+            name=f"{self.application_id}-rows-changelog",
+            doc="What is remembered of each merchant, as of the last checkpoint that changed it.",
+            key="merchant_id",
+            partitions=self.partitions,
+            cleanup=Cleanup.COMPACT,
+            settings={"min.compaction.lag.ms": str(HOUR_MS)},
+            writers=("worker",),
+            readers=("worker",),
+            public=False,
+        )
+
+    @property
+    def payment_ids(self) -> Topic:
+        """Pages of payment ids already counted.
+
+        Ids count as duplicates for 24 hours of event time; kept twice as long, because event
+        time may run behind the broker's clock.
+        """
+        return Topic(
+            name=f"{self.application_id}-payment-ids",
+            doc="Payment ids already counted, in pages, so that a restart counts none twice.",
+            key="none",
+            partitions=self.partitions,
+            retention_ms=2 * DAY_MS,
+            writers=("worker",),
+            readers=("worker",),
+            public=False,
+        )
+
+    def __iter__(self) -> Iterator[Topic]:
+        """Every topic, in the order of the path of a payment."""
+        yield self.payments
+        for lender in self.lenders:
+            yield self.limit_updates(lender)
+        yield self.dead_letters
+        yield self.models
+        yield self.policies
+        yield self.rows_changelog
+        yield self.payment_ids

@@ -1,0 +1,142 @@
+"""One partition in a worker's memory: its rows, its payment ids and how far both reach."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from scorers.partition import Partition
+from streams.wire.records import Records
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from streams.transport.fold import Fold
+
+# Longer than any merchant id may be, so that it is none.
+CHECKPOINT_KEY = b"duoshou-checkpoint".ljust(80, b".")
+LONGEST_MERCHANT_ID = 64
+NOTHING = -1
+
+
+class CheckpointRecord(msgspec.Struct, frozen=True):
+    """The last record of a checkpoint, kept in the rows' changelog.
+
+    Attributes:
+        offset: offset of the last input record that the checkpoint holds; -1 for none.
+        clock: the partition's event-time clock (`Partition.clock_state`).
+        model_version: scorecard in force behind `offset`.
+        policy_version: policy in force behind `offset`.
+        schema_version: version of this record's layout.
+    """
+
+    offset: int
+    clock: dict[str, int]
+    model_version: int
+    policy_version: int
+    schema_version: int = 1
+
+
+class Holding:
+    """Rows and payment ids of one partition, with the positions that they stand at.
+
+    Attributes:
+        number: the Kafka partition.
+        partition: rows, payment ids and event-time clock.
+        active: this worker owns the partition and has recovered it.
+        applied: offset of the last input record applied since the partition became active.
+        durable: offset of the last input record covered by a finished checkpoint.
+        newest_timestamp: Kafka timestamp of the last input record applied, epoch ms.
+        checkpoint: the newest checkpoint record seen, or None.
+        lock: held while a fold is applied and while a checkpoint is cut.
+    """
+
+    def __init__(self, number: int, partition: Partition) -> None:
+        self.number = number
+        self.partition = partition
+        self.active = False
+        self.applied = NOTHING
+        self.durable = NOTHING
+        self.newest_timestamp = 0
+        self.checkpoint: CheckpointRecord | None = None
+        self.checkpoint_at = time.monotonic()
+        self.positions: dict[str, int] = {}
+        self.lock = asyncio.Lock()
+
+    def restore_rows(self, fold: Fold) -> None:
+        """Take in rows and checkpoint records read from the changelog.
+
+        Raises:
+            ValueError: a row is of a newer schema than this worker knows, or no row at all.
+        """
+        records = fold.records
+        marks = np.flatnonzero(records.key_length > LONGEST_MERCHANT_ID)
+        for i in marks:
+            self._restore_checkpoint(fold, int(i))
+        if len(marks):
+            keep = records.key_length <= LONGEST_MERCHANT_ID
+            records = Records._make(column[keep] for column in records)
+        self.partition.restore_rows(
+            fold.text,
+            records.key_at,
+            records.key_length.astype(np.int32, copy=False),
+            records.value_at,
+            records.value_length.astype(np.int32, copy=False),
+        )
+        self.reached(fold.topic, fold.last_offset)
+
+    def _restore_checkpoint(self, fold: Fold, i: int) -> None:
+        at = int(fold.records.value_at[i])
+        raw = fold.text[at : at + int(fold.records.value_length[i])].tobytes()
+        record = msgspec.json.decode(raw, type=CheckpointRecord)
+        if self.checkpoint is None or record.offset >= self.checkpoint.offset:
+            self.checkpoint = record
+
+    def restore_ids(self, fold: Fold) -> None:
+        """Take in pages of payment ids read from their topic."""
+        records = fold.records
+        for at, length in zip(records.value_at, records.value_length, strict=True):
+            if length >= 0:
+                self.partition.load_page(fold.text[int(at) : int(at + length)].tobytes())
+        self.reached(fold.topic, fold.last_offset)
+
+    def reached(self, topic: str, offset: int) -> None:
+        """Note that memory holds everything of a changelog topic up to an offset."""
+        self.positions[topic] = max(self.positions.get(topic, NOTHING), offset)
+
+
+class Holdings:
+    """The partitions that this worker holds, active and standby.
+
+    Args:
+        new_partition: makes an empty partition.
+    """
+
+    def __init__(self, new_partition: Callable[[], Partition]) -> None:
+        self._new_partition = new_partition
+        self._held: dict[int, Holding] = {}
+
+    def __iter__(self) -> Iterator[Holding]:
+        return iter(list(self._held.values()))
+
+    def get(self, number: int) -> Holding | None:
+        """Return the holding of a partition, or None."""
+        return self._held.get(number)
+
+    def hold(self, number: int) -> Holding:
+        """Return the holding of a partition; an empty one is made when there is none."""
+        if number not in self._held:
+            self._held[number] = Holding(number, self._new_partition())
+        return self._held[number]
+
+    def drop(self, number: int) -> None:
+        """Forget a partition."""
+        self._held.pop(number, None)
+
+    def active(self) -> list[Holding]:
+        """Return the holdings that this worker owns and has recovered."""
+        return [holding for holding in self._held.values() if holding.active]

@@ -1,0 +1,1 @@
+"""Synthetic merchants and payments, for the demo and the benchmarks. Nothing here is real."""

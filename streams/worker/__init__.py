@@ -1,0 +1,1 @@
+"""The worker: payments in, limit updates out, exact after a crash."""

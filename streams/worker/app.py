@@ -1,0 +1,289 @@
+"""The Faust app: two tables, one agent, and what stands around them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+import faust
+from faust.types import TP
+
+from features.calendar import load_zone
+from scorers.partition import Partition
+from streams.brokers.clients import Hidden, client_options, ssl_context
+from streams.state.holding import NOTHING, Holding, Holdings
+from streams.transport.driver import Consumer, Producer
+from streams.worker.checkpoint import Checkpointer
+from streams.worker.decoding import decode_fold
+from streams.worker.ending import end_process
+from streams.worker.outbox import Outbox
+from streams.worker.payments import PaymentProcessor
+from streams.worker.ticks import publish_ticks
+from streams.worker.versions import VersionReader, Versions
+
+if TYPE_CHECKING:
+    from streams.contract.topics import Topics
+    from streams.observability.metrics import Metrics
+    from streams.settings import Security, Settings
+
+logger = logging.getLogger(__name__)
+
+REQUEST_TIMEOUT_S = 90.0
+"""How long a write may take, the broker's restart included, before the process ends."""
+
+FETCH_BYTES = 1024 * 1024
+"""Most bytes of one partition in one fetch: some 10,000 compressed payments."""
+
+
+class FoldSchema(faust.Schema[Any, Any]):
+    """Hands folds on as they are: the transport has decoded them."""
+
+    def loads_key(self, app: Any, message: Any, **options: Any) -> Any:
+        """Return the key; a fold has none."""
+        return message.key
+
+    def loads_value(self, app: Any, message: Any, **options: Any) -> Any:
+        """Return the fold."""
+        return message.value
+
+
+class App(faust.App):
+    """A worker's Faust app, with what the batch transport and the stores ask of it."""
+
+    settings: Settings
+    metrics: Metrics
+    holdings: Holdings
+    versions: Versions
+    outbox: Outbox
+    checkpointer: Checkpointer
+    version_reader: VersionReader
+
+    fetch_max_wait_ms: int
+    isolation_level: str
+    idempotent_producer: bool
+    max_batch_bytes: int
+    decoders: dict[str, Any]
+
+    payments_topic: str
+    limit_updates_topic: str
+    dead_letters_topic: str
+    rows_topic: str
+    payment_ids_topic: str
+
+    @property
+    def batch_producer(self) -> Producer:
+        """The producer, as the batch transport makes it."""
+        return cast(Producer, self.producer)
+
+    @property
+    def fold_consumer(self) -> Consumer:
+        """The consumer, as the batch transport makes it."""
+        return cast(Consumer, self.consumer)
+
+    def input_tp(self, partition: int) -> TP:
+        """Return the input topic's partition as Faust names it."""
+        return TP(self.payments_topic, partition)
+
+    def lag_records(self, partition: int) -> int:
+        """Return how many records of a partition wait behind the last one applied."""
+        holding = self.holdings.get(partition)
+        highwater = self.consumer.highwater(self.input_tp(partition))
+        if holding is None or highwater is None:
+            return 0
+        return max(0, int(highwater) - 1 - max(holding.applied, holding.durable))
+
+    def revocation_timeout_s(self) -> float:
+        """Return how long a last checkpoint may take before the group goes on without us."""
+        return self.settings.session_timeout_s / 2
+
+    async def before_revocation(self, revoked: set[TP]) -> None:
+        """Take the last checkpoints of partitions that are about to be lost."""
+        numbers = {tp.partition for tp in revoked if tp.topic == self.payments_topic}
+        await self.checkpointer.before_revocation(numbers, self.revocation_timeout_s())
+
+    async def on_start(self) -> None:
+        """Read all models and policies before any partition is taken up."""
+        await self.version_reader.read_to_end()
+        await super().on_start()
+
+    async def on_stop(self) -> None:
+        """Take last checkpoints before the consumer stops."""
+        numbers = {holding.number for holding in self.holdings.active()}
+        await self.checkpointer.before_revocation(numbers, self.revocation_timeout_s())
+        await super().on_stop()
+
+
+def make_app(settings: Settings, topics: Topics, metrics: Metrics) -> App:
+    """Return the app of a worker, ready to be started by Faust.
+
+    Args:
+        settings: validated settings.
+        topics: names and partitions of all topics.
+        metrics: where to report to.
+    """
+    app = App(
+        topics.application_id,
+        broker=[f"batches://{server}" for server in settings.bootstrap_servers.split(",")],
+        broker_credentials=_credentials(settings.security),
+        autodiscover=False,
+        origin="streams.worker",
+        datadir=settings.data_directory / "faust",
+        web_enabled=False,
+        topic_partitions=settings.partitions,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        table_standby_replicas=settings.standby_replicas,
+        stream_buffer_maxsize=max(4, settings.partitions),
+        stream_wait_empty=False,
+        stream_recovery_delay=0.0,
+        broker_session_timeout=settings.session_timeout_s,
+        broker_heartbeat_interval=max(0.5, settings.session_timeout_s / 10),
+        broker_request_timeout=max(REQUEST_TIMEOUT_S, settings.session_timeout_s),
+        broker_max_poll_interval=600.0,
+        producer_request_timeout=REQUEST_TIMEOUT_S,
+        producer_linger=0,
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=FETCH_BYTES,
+        processing_guarantee="at_least_once",
+        worker_redirect_stdouts=False,
+    )
+    app.settings = settings
+    app.metrics = metrics
+    app.fetch_max_wait_ms = settings.fetch_max_wait_ms
+    app.isolation_level = "read_committed" if settings.idempotence else "read_uncommitted"
+    app.idempotent_producer = settings.idempotence
+    app.max_batch_bytes = settings.max_batch_bytes_uncompressed
+    app.payments_topic = topics.payments.name
+    app.limit_updates_topic = topics.limit_updates(settings.lender).name
+    app.dead_letters_topic = topics.dead_letters.name
+    app.rows_topic = topics.rows_changelog.name
+    app.payment_ids_topic = topics.payment_ids.name
+    app.decoders = {app.payments_topic: decode_fold}
+    zone = load_zone(settings.zone)
+    app.holdings = Holdings(
+        lambda: Partition(
+            zone,
+            skew_ms=int(settings.allowed_skew_s * 1000),
+            horizon_ms=int(settings.late_horizon_s * 1000),
+        )
+    )
+    app.versions = Versions()
+    app.version_reader = VersionReader(
+        app.versions.takers(topics),
+        client_options(settings),
+        refused=lambda topic: logger.error("a record of %s was refused", topic),
+    )
+    app.outbox = Outbox(lambda: app.batch_producer)
+    app.checkpointer = Checkpointer(app, app.lag_records)
+    _declare(app)
+    return app
+
+
+def _credentials(security: Security) -> Any:
+    """Return Faust's broker credentials, or None without TLS and SASL."""
+    context = ssl_context(security)
+    if security.sasl_password is not None:
+        return faust.SASLCredentials(
+            username=security.sasl_username,
+            password=Hidden(security.sasl_password.get_secret_value()),
+            mechanism=security.sasl_mechanism,
+            ssl_context=context,
+        )
+    return None if context is None else faust.SSLCredentials(context)
+
+
+def _declare(app: App) -> None:
+    """Declare tables, agent and background tasks on the app."""
+    schema = FoldSchema()
+    # Two events: with a buffer of one, Faust keeps reading our own changelog after recovery.
+    buffer = 2
+    app.Table(
+        "rows",
+        store="rows://local",
+        partitions=app.settings.partitions,
+        changelog_topic=app.topic(app.rows_topic, schema=schema, internal=True, acks=False),
+        recovery_buffer_size=buffer,
+    )
+    app.Table(
+        "payment-ids",
+        store="payment-ids://local",
+        partitions=app.settings.partitions,
+        changelog_topic=app.topic(app.payment_ids_topic, schema=schema, internal=True, acks=False),
+        recovery_buffer_size=buffer,
+    )
+    payments = app.topic(app.payments_topic, schema=schema)
+    processor = PaymentProcessor(app)
+
+    async def score(stream: Any) -> None:
+        """Apply payments; nothing may leave this body, Faust would take the event as done."""
+        async for event in stream.noack().events():
+            try:
+                await processor.process(event.value, event.message.generation_id)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                end_process(f"payments of partition {event.value.partition} failed", error)
+
+    app.agent(payments, name="score", concurrency=1)(score)
+    _observe_recovery(app)
+
+    app.task(on_leader=False)(_background(app))
+
+
+def _background(app: App) -> Any:
+    async def background() -> None:
+        tasks = [app.version_reader.run(), app.checkpointer.run(), report_partitions(app)]
+        if app.settings.ticks:
+            tasks.append(publish_ticks(app))
+        await asyncio.gather(*tasks)
+
+    return background
+
+
+def _observe_recovery(app: App) -> None:
+    """Mark partitions active once Faust has recovered them."""
+    started = time.monotonic()
+
+    @app.on_partitions_assigned.connect
+    async def assigned(*arguments: Any, **options: Any) -> None:
+        nonlocal started
+        started = time.monotonic()
+        app.metrics.recovery_started()
+
+    @app.on_rebalance_complete.connect
+    async def recovered(*arguments: Any, **options: Any) -> None:
+        try:
+            for tp in app.assignor.assigned_actives():
+                if tp.topic == app.payments_topic:
+                    activate(app, app.holdings.hold(tp.partition))
+        except Exception as error:
+            end_process("a recovered partition could not be taken up", error)
+        app.metrics.recovery_done(time.monotonic() - started)
+
+
+def activate(app: App, holding: Holding) -> None:
+    """Make a recovered partition ours, under the models its last checkpoint names."""
+    record = holding.checkpoint
+    version = app.versions.newest() if record is None else app.versions.named_by(record)
+    holding.partition.activate(version.scorecard, version.policy)
+    if record is not None:
+        holding.partition.restore_clock(record.clock)
+    app.metrics.model_activated(version.scorecard.version)
+    app.metrics.policy_activated(version.policy.version)
+    holding.applied = NOTHING
+    holding.durable = NOTHING
+    holding.active = True
+
+
+async def report_partitions(app: App) -> None:
+    """Report lag and size of each active partition, for ever."""
+    while True:
+        await asyncio.sleep(1.0)
+        for holding in app.holdings.active():
+            partition = holding.partition
+            app.metrics.partition_size(holding.number, len(partition), partition.payment_ids)
+            records = app.lag_records(holding.number)
+            waited = time.time() - holding.newest_timestamp / 1000.0 if records else 0.0
+            app.metrics.lag(app.payments_topic, holding.number, records, max(0.0, waited))

@@ -1,0 +1,193 @@
+"""Checkpoints: outputs acknowledged, then ids and rows durable, then offsets committed.
+
+The order is what makes a crash harmless wherever it falls:
+
+1. cut between two folds: copy the changed rows, take the pages of new payment ids;
+2. wait until every output published so far is acknowledged;
+3. write the pages, wait; write the rows, wait; write the checkpoint record, wait;
+4. commit the input offset.
+
+A durable row has had its outputs published and its payment ids written, so a replayed record at
+or below the row's offset can be skipped without a trace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from streams.state.holding import CHECKPOINT_KEY, NOTHING, CheckpointRecord, Holding
+from streams.wire.encode import encode_messages, encode_rows
+from streams.worker.ending import end_process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from faust.types import TP
+    from numpy.typing import NDArray
+
+    from scorers.partition import Version
+    from streams.wire.encode import EncodedBatch
+    from streams.worker.app import App
+
+logger = logging.getLogger(__name__)
+
+FAR_BEHIND = 200_000
+"""Records of lag from which on checkpoints come less often, to catch up sooner."""
+
+
+@dataclass(slots=True)
+class _Cut:
+    """Everything that a checkpoint writes, as it stood between two folds."""
+
+    offset: int
+    rows: NDArray[np.uint8]
+    keys: list[bytes]
+    pages: list[bytes]
+    clock: dict[str, int]
+    outputs: set[asyncio.Future[Any]]
+
+
+class Checkpointer:
+    """Takes the checkpoints of all active partitions, one at a time.
+
+    Args:
+        app: the worker's app.
+        lag_records: tells how many records of a partition wait behind the applied ones.
+    """
+
+    def __init__(self, app: App, lag_records: Callable[[int], int]) -> None:
+        self._app = app
+        self._lag_records = lag_records
+        self._one_at_a_time = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Take checkpoints as they fall due, for ever."""
+        settings = self._app.settings
+        while True:
+            await asyncio.sleep(min(0.05, settings.checkpoint_interval_s / 4))
+            for holding in self._app.holdings.active():
+                if self._due(holding):
+                    await self.take(holding)
+
+    def _due(self, holding: Holding) -> bool:
+        settings = self._app.settings
+        behind = self._lag_records(holding.number) > FAR_BEHIND
+        interval = (
+            settings.checkpoint_interval_behind_s if behind else settings.checkpoint_interval_s
+        )
+        if time.monotonic() - holding.checkpoint_at < interval:
+            return False
+        return holding.applied > holding.durable or self._app.versions.newer_than(holding)
+
+    async def take(self, holding: Holding) -> None:
+        """Take one checkpoint; any failure ends the process."""
+        try:
+            async with self._one_at_a_time:
+                await self._take(holding)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            end_process(f"the checkpoint of partition {holding.number} failed", error)
+
+    async def _take(self, holding: Holding) -> None:
+        began = time.monotonic()
+        holding.checkpoint_at = began
+        # A new model takes effect behind this checkpoint: nothing may be applied, and so
+        # published, by the new one before the record that says so is durable.
+        switching = self._app.versions.newer_than(holding)
+        async with holding.lock:
+            if not holding.active:
+                return
+            cut = self._cut(holding)
+            version = self._app.versions.newest() if switching else holding.partition.version
+            if switching:
+                await self._write(holding, cut, version)
+                holding.partition.activate(version.scorecard, version.policy)
+        if not switching:
+            await self._write(holding, cut, version)
+        await self._commit(holding, cut)
+        self._app.metrics.checkpoint_done(time.monotonic() - began, len(cut.keys))
+
+    def _cut(self, holding: Holding) -> _Cut:
+        rows, keys = holding.partition.take_changed_rows()
+        return _Cut(
+            offset=holding.applied,
+            rows=rows,
+            keys=keys,
+            pages=holding.partition.take_pages(),
+            clock=holding.partition.clock_state(),
+            outputs=self._app.outbox.owed(holding.number),
+        )
+
+    async def _write(self, holding: Holding, cut: _Cut, version: Version) -> None:
+        loop = asyncio.get_running_loop()
+        compression = self._app.settings.compression
+        encoding = loop.run_in_executor(None, encode_rows, cut.keys, cut.rows, compression)
+        if cut.outputs:
+            await asyncio.gather(*cut.outputs)
+        logger.debug("checkpoint of partition %d begins at %d", holding.number, cut.offset)
+        pages = encode_messages([(None, page) for page in cut.pages], compression=compression)
+        await self._send(holding, self._app.payment_ids_topic, pages)
+        await self._send(holding, self._app.rows_topic, await encoding)
+        record = CheckpointRecord(
+            cut.offset, cut.clock, version.scorecard.version, version.policy.version
+        )
+        mark = encode_messages(
+            [(CHECKPOINT_KEY, msgspec.json.encode(record))], compression=compression
+        )
+        await self._send(holding, self._app.rows_topic, mark)
+        holding.checkpoint = record
+        logger.debug("checkpoint of partition %d is durable at %d", holding.number, cut.offset)
+
+    async def _send(self, holding: Holding, topic: str, batches: list[EncodedBatch]) -> None:
+        producer = self._app.batch_producer
+        futures = [
+            (batch, await producer.send_batch(batch, topic, holding.number, bulk=True))
+            for batch in batches
+        ]
+        for batch, future in futures:
+            written = await future
+            holding.reached(topic, written.offset + batch.record_count() - 1)
+
+    async def _commit(self, holding: Holding, cut: _Cut) -> None:
+        if cut.offset == NOTHING:
+            return
+        tp: TP = self._app.input_tp(holding.number)
+        began = time.monotonic()
+        if await self._app.fold_consumer.commit_checkpoint({tp: cut.offset + 1}):
+            holding.durable = max(holding.durable, cut.offset)
+            self._app.metrics.committed(holding.number, cut.offset + 1, time.monotonic() - began)
+        else:
+            logger.warning(
+                "the commit of partition %d came too late: it was reassigned", holding.number
+            )
+
+    async def before_revocation(self, numbers: set[int], timeout_s: float) -> None:
+        """Take a last checkpoint of partitions that are about to be lost.
+
+        Afterwards they are no longer active. One whose last checkpoint does not finish in time
+        is forgotten: what memory holds of it is ahead of its changelog.
+
+        Args:
+            numbers: the partitions.
+            timeout_s: time for all of them, in seconds.
+        """
+        deadline = time.monotonic() + timeout_s
+        for holding in self._app.holdings.active():
+            if holding.number not in numbers:
+                continue
+            try:
+                async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                    if holding.applied > holding.durable:
+                        await self.take(holding)
+            except TimeoutError:
+                logger.warning("no time for a last checkpoint of partition %d", holding.number)
+                self._app.holdings.drop(holding.number)
+            holding.active = False

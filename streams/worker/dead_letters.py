@@ -1,0 +1,101 @@
+"""Records that could not be counted, kept whole with the reason beside them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from features.events import Outcome
+from streams.wire.records import headers
+
+if TYPE_CHECKING:
+    from streams.transport.fold import Fold
+
+HEADER = "duoshou-"
+"""Prefix of the headers that say why a record is a dead letter."""
+
+SENTENCES = {
+    Outcome.CONFLICT: "payment_id has been used within 24 hours for a payment with other content;"
+    " the first one counts, send this one under an id of its own",
+    Outcome.TOO_LATE: "occurred_at lies more than 24 hours behind the merchant's newest payment;"
+    " a backfill must be sent in the order of its times",
+    Outcome.FROM_THE_FUTURE: "occurred_at lies more than 5 minutes ahead of the time at which"
+    " Kafka received the record; check the sender's clock and that the unit is milliseconds",
+    Outcome.OTHER_CURRENCY: "the merchant's payments are kept in the currency of its first one;"
+    " another currency needs a merchant_id of its own",
+    Outcome.OVERFLOW: "the day's sum would leave the range of exact integers;"
+    " check that amount is in minor units",
+}
+
+
+class DeadLetter(NamedTuple):
+    """One record for the topic `dead-letters`.
+
+    Attributes:
+        reason: the reason code, an `Outcome` in lower case or the name of a batch's defect.
+        key: the record's own key.
+        value: the record's own value; for a batch that could not be opened, the batch.
+        headers: the record's own headers, then ours.
+        timestamp: the record's own timestamp, epoch ms.
+    """
+
+    reason: str
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes | None]]
+    timestamp: int
+
+
+def dead_letters(fold: Fold) -> list[DeadLetter]:
+    """Return the dead letters of an applied fold, in log order; unreadable batches come first."""
+    letters = [
+        DeadLetter(
+            batch.reason_code,
+            None,
+            batch.raw,
+            _headers(batch.reason_code, batch.reason, fold, batch.first_offset, batch.timestamp),
+            batch.timestamp,
+        )
+        for batch in fold.unreadable
+    ]
+    outcomes = fold.decoded.events.outcome
+    sentences = {refusal.index: refusal.sentence for refusal in fold.decoded.refusals}
+    dead = (outcomes >= Outcome.CONFLICT) & (outcomes != Outcome.MISROUTED)
+    for i in np.flatnonzero(dead):
+        outcome = Outcome(int(outcomes[i]))
+        sentence = sentences.get(int(i)) or SENTENCES[outcome]
+        letters.append(_letter(fold, int(i), outcome.name.lower(), sentence))
+    return letters
+
+
+def _letter(fold: Fold, i: int, reason: str, sentence: str) -> DeadLetter:
+    records = fold.records
+    timestamp = int(records.timestamp[i])
+    own = headers(fold.text, int(records.headers_at[i]), int(records.headers_length[i]))
+    return DeadLetter(
+        reason,
+        field(fold, records.key_at[i], records.key_length[i]),
+        field(fold, records.value_at[i], records.value_length[i]),
+        own + _headers(reason, sentence, fold, int(records.offset[i]), timestamp),
+        timestamp,
+    )
+
+
+def field(fold: Fold, at: np.int64, length: np.int64) -> bytes | None:
+    """Return a key or a value of a fold as bytes; None for null."""
+    return None if length < 0 else fold.text[int(at) : int(at) + int(length)].tobytes()
+
+
+def _headers(
+    reason: str, sentence: str, fold: Fold, offset: int, timestamp: int
+) -> list[tuple[str, bytes | None]]:
+    facts = {
+        "reason": reason,
+        "message": sentence,
+        "topic": fold.topic,
+        "partition": str(fold.partition),
+        "offset": str(offset),
+        "timestamp": str(timestamp),
+    }
+    return [(HEADER + name, text.encode()) for name, text in facts.items()]

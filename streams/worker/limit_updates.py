@@ -1,0 +1,80 @@
+"""Limit updates as messages."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from scorers.reasons import reason_code, reason_text
+from streams.contract.currencies import code_of
+from streams.contract.messages import LimitUpdate, Reason
+from streams.wire.encode import encode_messages
+
+if TYPE_CHECKING:
+    from scorers.engine import Updates
+    from streams.settings import Settings
+    from streams.state.holding import Holding
+    from streams.transport.fold import Fold
+    from streams.wire.encode import EncodedBatch
+
+
+class LimitUpdates:
+    """Turns the kernel's update columns into records.
+
+    Args:
+        settings: lender, product and compression.
+        source_topic: topic that the payments came from.
+    """
+
+    def __init__(self, settings: Settings, source_topic: str) -> None:
+        self._settings = settings
+        self._source_topic = source_topic
+        self._encode = msgspec.json.Encoder().encode
+
+    def encode(self, holding: Holding, fold: Fold, updates: Updates) -> list[EncodedBatch]:
+        """Return the updates of one fold as record batches, in the order of the log."""
+        partition = holding.partition
+        version = partition.version
+        messages = []
+        columns = (updates.row, updates.as_of, updates.offset, updates.previous, updates.limit,
+                   updates.version, updates.pd, updates.reason, updates.effect)  # fmt: skip
+        for row, as_of, offset, previous, limit, number, pd, reasons, effects in zip(
+            *(column.tolist() for column in columns), strict=True
+        ):
+            key = partition.merchant(row)
+            update = LimitUpdate(
+                merchant_id=key.decode(),
+                lender_id=version.policy.lender,
+                product=version.policy.product,
+                currency=code_of(partition.currency(row)),
+                limit=limit,
+                previous_limit=previous,
+                version=number,
+                probability_of_default=pd,
+                reasons=[
+                    _reason(reason, effect)
+                    for reason, effect in zip(reasons, effects, strict=True)
+                    if reason >= 0
+                ],
+                model_version=version.scorecard.version,
+                policy_version=version.policy.version,
+                as_of=as_of,
+                source_topic=self._source_topic,
+                source_partition=fold.partition,
+                source_offset=offset,
+            )
+            messages.append((key, self._encode(update)))
+        return encode_messages(messages, compression=self._settings.compression)
+
+
+def _reason(reason: int, effect: float) -> Reason:
+    code, text = _words(reason)
+    return Reason(code=code, effect=effect, text=text)
+
+
+@cache
+def _words(reason: int) -> tuple[str, str]:
+    """Return the code and the sentence of a reason number; there are a hundred or so."""
+    return reason_code(reason), reason_text(reason)

@@ -1,0 +1,133 @@
+"""What a worker does with a fold of payments: apply, publish, set aside what cannot count."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from features.events import Outcome
+from scorers.engine import BY_EVENT, Updates
+from streams.decode.routing import mark_misrouted, murmur2
+from streams.wire.encode import encode_messages
+from streams.wire.records import headers
+from streams.worker.dead_letters import dead_letters, field
+from streams.worker.limit_updates import LimitUpdates
+
+if TYPE_CHECKING:
+    from streams.state.holding import Holding
+    from streams.transport.fold import Fold
+    from streams.worker.app import App
+
+
+class PaymentProcessor:
+    """Applies folds of the topic `payments` to their partitions.
+
+    Args:
+        app: the worker's app.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._updates = LimitUpdates(app.settings, app.payments_topic)
+
+    async def process(self, fold: Fold, generation: int) -> None:
+        """Apply a fold and publish what follows from it.
+
+        A fold of a partition that is not owned any more, not recovered, or fetched under an
+        earlier assignment is dropped: the partition's next owner reads it again.
+        """
+        holding = self._app.holdings.get(fold.partition)
+        if holding is None:
+            return
+        if holding.active and holding.checkpoint is None:
+            # Names the models for the first offsets, before anything is published by them.
+            await self._app.checkpointer.take(holding)
+        async with holding.lock:
+            if not holding.active or generation != self._app.consumer_generation_id:
+                return
+            await self._apply(holding, fold)
+            holding.applied = max(holding.applied, fold.last_offset)
+            if len(fold):
+                holding.newest_timestamp = int(fold.records.timestamp[-1])
+
+    async def _apply(self, holding: Holding, fold: Fold) -> None:
+        metrics = self._app.metrics
+        events, text = fold.decoded.events, fold.decoded.text
+        partitions = self._app.settings.partitions
+        began = time.perf_counter()
+        misrouted = mark_misrouted(events, text, fold.partition, partitions)
+        moved: list[Updates] = []
+        holding.partition.apply(events, text, lambda updates: moved.append(_copy(updates)))
+        applied = time.perf_counter()
+        metrics.stage_done("decode", fold.decode_seconds)
+        metrics.stage_done("apply", applied - began)
+
+        for updates in moved:
+            await self._publish_updates(holding, fold, updates)
+        if misrouted:
+            await self._send_home(holding, fold, events, text, partitions)
+        await self._set_aside(holding, fold)
+        metrics.batch_applied(events.kind, events.outcome)
+        metrics.input_read(fold.partition, fold.last_offset + 1)
+        metrics.stage_done("publish", time.perf_counter() - applied)
+
+    async def _publish_updates(self, holding: Holding, fold: Fold, updates: Updates) -> None:
+        cuts = int(np.count_nonzero(updates.limit < updates.previous))
+        raises = len(updates.limit) - cuts
+        caused = fold.records.timestamp[updates.event[updates.cause == BY_EVENT]]
+
+        def acknowledged() -> None:
+            self._app.metrics.limits_updated(raises, cuts, time.time() - caused / 1000.0)
+
+        batches = self._updates.encode(holding, fold, updates)
+        topic = self._app.limit_updates_topic
+        for batch in batches:
+            await self._app.outbox.publish(
+                holding.number, topic, holding.number, batch,
+                acknowledged if batch is batches[-1] else None,
+            )  # fmt: skip
+
+    async def _send_home(
+        self, holding: Holding, fold: Fold, events: Any, text: Any, partitions: int
+    ) -> None:
+        """Send payments on to the partition of their merchant, as they came."""
+        records = fold.records
+        homes: dict[int, list[Any]] = {}
+        for i in np.flatnonzero(events.outcome == Outcome.MISROUTED):
+            at, length = int(events.merchant_at[i]), int(events.merchant_length[i])
+            home = murmur2(text, at, length) % partitions
+            homes.setdefault(home, []).append(
+                (
+                    text[at : at + length].tobytes(),
+                    field(fold, records.value_at[i], records.value_length[i]),
+                    headers(fold.text, int(records.headers_at[i]), int(records.headers_length[i])),
+                    int(records.timestamp[i]),
+                )
+            )
+        for home, messages in homes.items():
+            for batch in encode_messages(messages, compression=self._app.settings.compression):
+                await self._app.outbox.publish(
+                    holding.number, self._app.payments_topic, home, batch
+                )
+            self._app.metrics.misrouted(len(messages))
+
+    async def _set_aside(self, holding: Holding, fold: Fold) -> None:
+        letters = dead_letters(fold)
+        if not letters:
+            return
+        messages = [
+            (letter.key, letter.value, letter.headers, letter.timestamp) for letter in letters
+        ]
+        for batch in encode_messages(messages, compression=self._app.settings.compression):
+            await self._app.outbox.publish(
+                holding.number, self._app.dead_letters_topic, holding.number, batch
+            )
+        for letter in letters:
+            self._app.metrics.dead_lettered(letter.reason)
+
+
+def _copy(updates: Updates) -> Updates:
+    """Return the updates in arrays of their own: the engine uses its arrays again."""
+    return Updates._make(column.copy() for column in updates)

@@ -1,0 +1,86 @@
+"""The dashboard: up to date, and as Grafana's linter would have it."""
+
+import runpy
+from itertools import combinations
+from typing import Any
+
+import pytest
+
+from tests.deploy.shipped import DASHBOARD, DEPLOY, dashboard, panels
+
+PANELS = [pytest.param(panel, id=panel["title"]) for panel in panels()]
+
+
+def test_the_committed_dashboard_is_what_its_program_writes() -> None:
+    render = runpy.run_path(str(DEPLOY / "grafana" / "build.py"))["render"]
+    assert DASHBOARD.read_text(encoding="utf-8") == render(), (
+        "out of date: run python deploy/grafana/build.py"
+    )
+
+
+def test_it_has_a_name_that_links_can_keep() -> None:
+    assert dashboard()["uid"] == "duoshou"
+    assert dashboard()["editable"] is False
+
+
+def test_one_chooses_data_source_installation_and_worker() -> None:
+    variables = {variable["name"]: variable for variable in dashboard()["templating"]["list"]}
+    assert list(variables) == ["datasource", "job", "instance"]
+    assert variables["instance"]["multi"]
+    assert variables["instance"]["allValue"] == ".*"
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_a_panel_has_title_description_unit_and_data_source(panel: dict[str, Any]) -> None:
+    assert panel["title"]
+    assert panel["description"].endswith((".", "s"))
+    assert panel["fieldConfig"]["defaults"]["unit"]
+    assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+    assert panel["options"] is not None
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_a_query_has_a_name_and_looks_only_at_what_was_chosen(panel: dict[str, Any]) -> None:
+    names = [target["refId"] for target in panel["targets"]]
+    assert all(names)
+    assert len(set(names)) == len(names)
+    for target in panel["targets"]:
+        assert target["datasource"]["uid"] == "${datasource}"
+        selectors = target["expr"].count("{")
+        assert selectors == target["expr"].count('job="$job", instance=~"$instance"')
+        assert selectors >= 1
+        if "rate(" in target["expr"]:
+            assert "[$__rate_interval]" in target["expr"]
+        if panel["type"] == "timeseries":
+            assert target["legendFormat"]
+
+
+def test_a_rate_is_never_taken_over_a_fixed_time() -> None:
+    """Except the hour that a title names."""
+    fixed = [
+        panel["title"]
+        for panel in panels()
+        for target in panel["targets"]
+        if "[" in target["expr"].replace("[$__rate_interval]", "")
+    ]
+    assert fixed == ["Dead letters, last hour"]
+
+
+def test_panels_have_ids_of_their_own() -> None:
+    ids = [panel["id"] for panel in dashboard()["panels"]]
+    assert len(set(ids)) == len(ids)
+
+
+def test_panels_lie_side_by_side_on_the_grid() -> None:
+    for panel in dashboard()["panels"]:
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= 24, panel["title"]
+    for one, other in combinations(dashboard()["panels"], 2):
+        a, b = one["gridPos"], other["gridPos"]
+        apart = (
+            a["x"] + a["w"] <= b["x"]
+            or b["x"] + b["w"] <= a["x"]
+            or a["y"] + a["h"] <= b["y"]
+            or b["y"] + b["h"] <= a["y"]
+        )
+        assert apart, f"{one['title']} lies over {other['title']}"

@@ -1,0 +1,66 @@
+"""One log for all of these tests, and what a quiet run over it leaves behind."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+
+from streams.brokers.apache import ApacheKafka
+from streams.brokers.provision import apply_topics
+from streams.settings import Settings
+from tests.faults.crew import Crew
+from tests.faults.ledger import Entry, Writer, make_log
+from tests.faults.outcome import Outcome, assert_adds_up, await_committed, read_outcome
+
+EVENTS = 150_000
+MERCHANTS = 1_500
+DRAINED_WITHIN_S = 180.0
+
+MakeSettings = Callable[..., Settings]
+
+
+class Quiet(NamedTuple):
+    """A log, and what one undisturbed worker made of it."""
+
+    log: list[Entry]
+    outcome: Outcome
+
+
+@pytest.fixture(scope="session")
+def quiet(kafka: ApacheKafka, tmp_path_factory: pytest.TempPathFactory) -> Quiet:
+    """The log that the other runs write too, and what an undisturbed run made of it."""
+    settings = faulty_settings(kafka.bootstrap_servers, "quiet.", checkpoint_interval_s=1.0)
+    log = make_log(EVENTS, MERCHANTS, settings.partitions)
+    apply_topics(settings)
+    Writer(settings, log).run()
+    with Crew(settings, tmp_path_factory.mktemp("quiet")) as crew:
+        crew.start().await_ready()
+        await_committed(settings, DRAINED_WITHIN_S)
+    outcome = read_outcome(settings)
+    assert_adds_up(outcome, log)
+    return Quiet(log, outcome)
+
+
+def faulty_settings(bootstrap_servers: str, prefix: str, **chosen: object) -> Settings:
+    """Settings under which a lost worker is missed soon and checkpoints come often."""
+    settings: dict[str, object] = {
+        "bootstrap_servers": bootstrap_servers,
+        "topic_prefix": prefix,
+        "session_timeout_s": 6,
+        "checkpoint_interval_s": 0.3,
+        "ticks": False,
+        **chosen,
+    }
+    return Settings.model_validate(settings)
+
+
+@pytest.fixture
+def settings_of(kafka: ApacheKafka, prefix: str) -> MakeSettings:
+    """Makes the settings of a test whose topics are there."""
+
+    def make(**chosen: object) -> Settings:
+        settings = faulty_settings(kafka.bootstrap_servers, prefix, **chosen)
+        apply_topics(settings)
+        return settings
+
+    return make

@@ -1,0 +1,48 @@
+"""Workers are killed where they stand; nothing is lost and nothing counts twice."""
+
+import random
+import time
+from pathlib import Path
+
+from tests.faults.conftest import MakeSettings, Quiet
+from tests.faults.crew import Crew
+from tests.faults.ledger import Writer
+from tests.faults.outcome import assert_adds_up, assert_same, await_committed, read_outcome
+
+KILLS = 20
+RATE = 700.0
+EVERY = 3
+"""Every so manyth kill is aimed at a checkpoint, the others fall at any moment."""
+
+
+def test_twenty_kills_leave_what_a_quiet_run_leaves(
+    quiet: Quiet, settings_of: MakeSettings, tmp_path: Path
+) -> None:
+    settings = settings_of(log_level="DEBUG")
+    dice = random.Random(20)
+    cut_off = 0
+    writer = Writer(settings, quiet.log, RATE)
+    with Crew(settings, tmp_path) as crew:
+        for worker in [crew.start(), crew.start()]:
+            worker.await_ready()
+        writer.start()
+        for number in range(KILLS):
+            # The older of the two, or the one that has only just been started.
+            victim = crew.workers[0] if number % EVERY == 0 else dice.choice(crew.workers)
+            if number % EVERY == 0:
+                victim.await_ready()
+                cut_off += crew.kill_in_a_checkpoint(victim, dice.uniform(0.0, 0.004))
+            else:
+                time.sleep(dice.uniform(0.0, 9.0))
+                crew.kill(victim)
+            crew.start()
+            crew.check()
+        assert writer.is_alive(), "the kills must fall under load: lower the rate"
+        writer.finish()
+        await_committed(settings)
+        crew.check()
+    assert cut_off >= 3, f"only {cut_off} kills cut a checkpoint off"
+
+    found = read_outcome(settings)
+    assert_same(found, quiet.outcome)
+    assert_adds_up(found, quiet.log)

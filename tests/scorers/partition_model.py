@@ -1,0 +1,146 @@
+"""The rules of a partition in plain Python: one record at a time, nothing remembered cleverly.
+
+A merchant is the list of the events that counted. Whenever he is evaluated, his features are
+computed anew from that list; limits follow by `limits_model`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from features.calendar import NEVER, Zone, next_midnight
+from features.events import Kind, Outcome, currency_index
+from features.hashing import hash_of
+from features.roll import can_decay, roll
+from features.rows import Rows
+from features.update import apply_event
+from features.vector import compute
+from scorers.scorecard import FEATURE_NAMES
+from tests.scorers.limits_model import model_decide, model_probability, model_wanted
+from tests.scorers.logs import DAY, HOUR, MINUTE
+
+if TYPE_CHECKING:
+    from scorers.partition import Version
+    from tests.scorers.logs import Record
+
+GENERATION = 12 * HOUR
+
+
+class Update(NamedTuple):
+    merchant: bytes
+    version: int
+    previous: int
+    limit: int
+    as_of: int
+    offset: int
+    by_time: bool
+
+
+@dataclass
+class Merchant:
+    currency: str
+    offset: int = -1
+    clock: int = -1
+    newest_payment: int = -1
+    counted: list[tuple[int, Record]] = field(default_factory=list)
+    limit: int = 0
+    version: int = 0
+    raised_at: int = -1
+    due_at: int = NEVER
+
+
+class ModelPartition:
+    def __init__(self, zone: Zone, version: Version) -> None:
+        self.zone, self.version = zone, version
+        self.merchants: dict[bytes, Merchant] = {}
+        self.ids: dict[str, list[tuple[int, int]]] = {}
+        self.watermark, self.swept_hour = -1, -1
+        self.updates: list[Update] = []
+
+    def apply(self, offset: int, record: Record) -> Outcome:
+        outcome = self._apply(offset, record)
+        if self.watermark // HOUR > self.swept_hour:
+            for merchant_id, merchant in self.merchants.items():
+                if merchant.due_at <= self.watermark and merchant.offset < offset:
+                    merchant.clock = max(merchant.clock, self.watermark)
+                    merchant.offset = offset
+                    self._evaluate(merchant_id, merchant, by_time=True)
+            self.swept_hour = self.watermark // HOUR
+        return outcome
+
+    def _apply(self, offset: int, record: Record) -> Outcome:
+        if record.outcome is not Outcome.PENDING:
+            return record.outcome
+        assert record.timestamp is not None or record.kind is Kind.TICK
+        written_at = record.occurred_at if record.timestamp is None else record.timestamp
+        if record.occurred_at > written_at + 5 * MINUTE:
+            return Outcome.FROM_THE_FUTURE
+        self.watermark = max(self.watermark, record.occurred_at)
+        if record.kind is Kind.TICK:
+            return Outcome.TICK
+        merchant = self.merchants.get(record.merchant)
+        if merchant is not None:
+            if record.occurred_at < merchant.newest_payment - DAY:
+                return Outcome.TOO_LATE
+            if record.currency != merchant.currency:
+                return Outcome.OTHER_CURRENCY
+        generation = self.watermark // GENERATION
+        for seen_in, content in self.ids.get(record.payment_id, []):
+            if seen_in > generation - 3:
+                return Outcome.DUPLICATE if content == record.content else Outcome.CONFLICT
+        self.ids.setdefault(record.payment_id, []).append((generation, record.content))
+        if merchant is None:
+            merchant = self.merchants[record.merchant] = Merchant(record.currency)
+        merchant.counted.append((offset, record))
+        merchant.offset = offset
+        merchant.clock = max(merchant.clock, record.occurred_at)
+        if record.kind is Kind.PAYMENT:
+            merchant.newest_payment = max(merchant.newest_payment, record.occurred_at)
+        self._evaluate(record.merchant, merchant, by_time=False)
+        return Outcome.APPLIED
+
+    def _features(self, merchant: Merchant) -> tuple[dict[str, float], bool]:
+        shadow = Rows()
+        row = shadow.row(shadow.add(b"shadow"))
+        for offset, record in merchant.counted:
+            payer = np.uint64(hash_of(record.payer.encode()) if record.payer else 0)
+            apply_event(
+                row, int(record.kind), record.amount, record.occurred_at, record.original_at,
+                record.funding, payer, offset, self.zone,
+            )  # fmt: skip
+        roll(row, merchant.clock, self.zone)
+        vector = np.empty(len(FEATURE_NAMES))
+        compute(row, vector)
+        return dict(zip(FEATURE_NAMES, vector.tolist(), strict=True)), can_decay(row)
+
+    def _evaluate(self, merchant_id: bytes, merchant: Merchant, *, by_time: bool) -> None:
+        scorecard, policy = self.version.scorecard, self.version.policy
+        features, decays = self._features(merchant)
+        pd = model_probability(features, scorecard)
+        assert math.isfinite(pd)
+        whole = 0
+        if currency_index(merchant.currency) == currency_index(policy.currency):
+            whole = model_wanted(features, pd, merchant.limit, merchant.version, policy)
+        previous = merchant.limit
+        merchant.limit, waits = model_decide(
+            whole, previous, merchant.version, merchant.raised_at, merchant.clock, policy
+        )
+        if merchant.limit != previous:
+            merchant.version += 1
+            if merchant.limit > previous:
+                merchant.raised_at = merchant.clock
+            self.updates.append(
+                Update(
+                    merchant_id, merchant.version, previous, merchant.limit, merchant.clock,
+                    merchant.offset, by_time,
+                )
+            )  # fmt: skip
+        merchant.due_at = NEVER
+        if merchant.limit > 0 or decays:
+            merchant.due_at = next_midnight(merchant.clock, self.zone)
+            if waits:
+                merchant.due_at = min(merchant.due_at, merchant.raised_at + policy.cool_down_ms)

@@ -1,0 +1,65 @@
+"""Runs a log through a partition, and gathers what came of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from features.calendar import load_zone
+from scorers.engine import BY_TIME
+from scorers.partition import Partition, Version
+from scorers.policy import BUILT_IN as BUILT_IN_POLICY
+from scorers.prior import BUILT_IN as BUILT_IN_SCORECARD
+from tests.scorers.logs import columns
+from tests.scorers.partition_model import Update
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scorers.engine import Updates
+    from tests.scorers.logs import Record
+
+ZONE = load_zone("Asia/Shanghai")
+
+# Quick to grant, so that short logs have limits that rise and fall.
+EAGER = Version(
+    BUILT_IN_SCORECARD,
+    msgspec.structs.replace(
+        BUILT_IN_POLICY, starter_payments=2, starter_payers=1, starter_days=1, advance_rate=0.5
+    ),
+)
+
+
+def new_partition(*, updates_at_once: int = 64) -> Partition:
+    return Partition(ZONE, EAGER, updates_at_once=updates_at_once)
+
+
+def run(
+    partition: Partition, log: Sequence[Record], first_offset: int = 0
+) -> tuple[list[int], list[Update]]:
+    """Apply one batch; return the outcomes and the updates."""
+    events, text = columns(log, first_offset)
+    gathered: list[Update] = []
+
+    def gather(updates: Updates) -> None:
+        gathered.extend(
+            Update(
+                partition.merchant(int(updates.row[i])),
+                int(updates.version[i]),
+                int(updates.previous[i]),
+                int(updates.limit[i]),
+                int(updates.as_of[i]),
+                int(updates.offset[i]),
+                bool(updates.cause[i] == BY_TIME),
+            )
+            for i in range(len(updates.row))
+        )
+
+    partition.apply(events, text, gather)
+    return events.outcome.tolist(), gathered
+
+
+def rows_of(partition: Partition) -> dict[bytes, bytes | None]:
+    """Return every merchant's row, as the changelog would carry it."""
+    return {merchant: partition.row_bytes(merchant) for merchant in partition.merchants()}

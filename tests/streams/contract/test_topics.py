@@ -1,0 +1,49 @@
+import re
+
+import pytest
+
+from streams.contract.topics import Cleanup, Topic, Topics
+
+ALL = list(Topics(partitions=8, prefix="lab-1.", lenders=("platform", "harbour")))
+
+
+def test_everything_keyed_by_merchant_has_as_many_partitions_as_payments() -> None:
+    assert {topic.partitions for topic in ALL if topic.key.startswith("merchant_id")} == {8}
+
+
+@pytest.mark.parametrize("topic", ALL, ids=lambda topic: topic.name)
+def test_a_name_is_one_that_kafka_takes_and_bears_the_prefix(topic: Topic) -> None:
+    assert re.fullmatch(r"[a-zA-Z0-9._-]{1,249}", topic.name)
+    assert topic.name.startswith("lab-1.")
+
+
+@pytest.mark.parametrize("topic", ALL, ids=lambda topic: topic.name)
+def test_a_topic_is_kept_by_age_or_by_key(topic: Topic) -> None:
+    assert (topic.retention_ms is None) == (topic.cleanup is Cleanup.COMPACT)
+
+
+def test_no_two_topics_share_a_name() -> None:
+    assert len({topic.name for topic in ALL}) == len(ALL)
+
+
+def test_each_lender_has_a_topic_of_its_own() -> None:
+    topics = Topics(lenders=("platform", "harbour"))
+    assert topics.limit_updates("harbour").name == "limit-updates.harbour"
+    assert "lender platform" not in topics.limit_updates("harbour").readers
+    with pytest.raises(KeyError, match="no lender 'quay'"):
+        topics.limit_updates("quay")
+
+
+def test_the_changelog_is_named_as_faust_names_it() -> None:
+    topics = Topics(prefix="lab-1.")
+    assert topics.rows_changelog.name == f"{topics.application_id}-rows-changelog"
+
+
+def test_a_row_is_not_compacted_away_before_a_stalled_owner_has_written() -> None:
+    assert int(Topics().rows_changelog.configuration["min.compaction.lag.ms"]) >= 3_600_000
+
+
+def test_payment_ids_outlive_the_time_for_which_they_count() -> None:
+    kept = Topics().payment_ids.retention_ms
+    assert kept is not None
+    assert kept >= 24 * 3_600_000

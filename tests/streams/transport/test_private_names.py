@@ -1,0 +1,78 @@
+"""Names that are not public and that the transport leans on; a new release may move them."""
+
+import inspect
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.consumer import fetcher
+from aiokafka.producer.message_accumulator import MessageBatch
+from faust.app import App
+from faust.stores.base import Store
+from faust.tables.recovery import Recovery
+from faust.transport.consumer import Consumer
+from faust.transport.drivers import aiokafka as driver
+
+PARAMETERS = {
+    driver.Consumer._new_consumer_thread: ["self"],
+    driver.Consumer._to_message: ["self", "tp", "record"],
+    driver.AIOKafkaConsumerThread._create_worker_consumer: ["self", "transport"],
+    driver.AIOKafkaConsumerThread.commit: ["self", "offsets"],
+    driver.Producer._settings_extra: ["self"],
+    driver.Producer._new_producer: ["self", "transactional_id"],
+    Consumer._add_gap: ["self", "tp", "offset_from", "offset_to"],
+    Consumer.commit: ["self", "topics", "start_new_transaction"],
+    Consumer.on_buffer_full: ["self", "tp"],
+    Consumer.on_buffer_drop: ["self", "tp"],
+    Consumer.on_partitions_revoked: ["self", "revoked"],
+    Consumer.verify_event_path: ["self", "now", "tp"],
+    Store.persisted_offset: ["self", "tp"],
+    Store.apply_changelog_batch: ["self", "batch", "to_key", "to_value"],
+    Store.on_rebalance: ["self", "assigned", "revoked", "newly_assigned", "generation_id"],
+    Recovery.on_recovery_completed: ["self", "generation_id"],
+    AIOKafkaProducer.send_batch: ["self", "batch", "topic", "partition"],
+    fetcher.PartitionRecords.__init__: [
+        "self",
+        "tp",
+        "records",
+        "aborted_transactions",
+        "fetch_offset",
+        "key_deserializer",
+        "value_deserializer",
+        "check_crcs",
+        "isolation_level",
+    ],
+}
+
+
+@pytest.mark.parametrize("function", PARAMETERS, ids=lambda f: f.__qualname__)
+def test_a_function_still_takes_the_parameters_we_rely_on(function: object) -> None:
+    # Faust wraps some methods for its state machine; the wrapped function has the names.
+    parameters = list(inspect.signature(inspect.unwrap(function)).parameters)  # type: ignore[arg-type]
+    assert parameters == PARAMETERS[function]
+
+
+@pytest.mark.parametrize(
+    ("owner", "names"),
+    [
+        (
+            AIOKafkaConsumer.__init__,
+            ["_fetch_max_wait_ms", "_isolation_level", "_key_deserializer"],
+        ),
+        (AIOKafkaConsumer.start, ["_fetch_max_wait_ms", "_isolation_level", "_key_deserializer"]),
+        (fetcher.Fetcher._proc_fetch_request, ["MemoryRecords(", "PartitionRecords("]),
+        (fetcher.FetchResult.getall, ["_partition_records"]),
+        (fetcher.FetchResult.check_assignment, ["next_fetch_offset"]),
+        (
+            MessageBatch,
+            ["_builder.record_count", "_builder._build", "_builder._set_producer_state"],
+        ),
+        (App._on_partitions_assigned, ["on_partitions_assigned"]),
+        (Recovery.on_recovery_completed, ["on_rebalance_complete"]),
+    ],
+    ids=lambda value: getattr(value, "__qualname__", None),
+)
+def test_the_source_still_uses_the_names_we_set_or_stand_in_for(
+    owner: object, names: list[str]
+) -> None:
+    source = inspect.getsource(inspect.unwrap(owner) if callable(owner) else owner)  # type: ignore[arg-type]
+    assert [name for name in names if name not in source] == []
