@@ -80,7 +80,8 @@ def restore_records(
             row = append(keys, text, key_at, key_length, hashed)
         elif _offset_in(text, at) < _offset_in(raw[row], 0):
             continue
-        into = raw[row]
-        for k in range(_SIZE):
-            into[k] = text[at + k]
+        # Unsigned indices need no check for negative ones: so this becomes one copy.
+        into, source = raw[row], text[at : at + _SIZE]
+        for k in range(np.uint64(_SIZE)):
+            into[k] = source[k]
     return len(records.key_at)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -38,6 +38,17 @@ class Version:
 
     scorecard: Scorecard = BUILT_IN_SCORECARD
     policy: Policy = BUILT_IN_POLICY
+
+
+class ChangedRows(NamedTuple):
+    """Copies of rows, for the changelog."""
+
+    keys: NDArray[np.uint8]
+    """The merchants' ids, end to end."""
+    key_length: NDArray[np.int64]
+    """Bytes of each id."""
+    rows: NDArray[np.uint8]
+    """Shape (rows, ROW.itemsize)."""
 
 
 class Partition:
@@ -155,18 +166,15 @@ class Partition:
         """
         return self._duplicates.take_pages()
 
-    def take_changed_rows(self) -> tuple[NDArray[np.uint8], list[bytes]]:
+    def take_changed_rows(self) -> ChangedRows:
         """Return a copy of the rows that changed since the last call, and their merchants' ids.
 
         They count as durable from now on: who fails to write them must drop the partition.
-
-        Returns:
-            Bytes of shape (rows, ROW.itemsize), and as many ids.
         """
         numbers = self._rows.dirty_rows()
         rows = self._rows.packed(numbers)
         self._rows.clear_dirty(numbers)
-        return rows, [self._rows.key(int(number)) for number in numbers]
+        return ChangedRows(*self._rows.keys_of(numbers), rows)
 
     def clock_state(self) -> dict[str, int]:
         """Return the event-time clock, for the record that ends a checkpoint."""

@@ -40,10 +40,10 @@ def compile_kernels() -> None:
             events, text = fold.decoded.events, fold.decoded.text
             mark_misrouted(events, text, 0, 1)
             partition.apply(events, text, lambda _: None)
-    rows, keys = partition.take_changed_rows()
+    changed = partition.take_changed_rows()
     pages = partition.take_pages()
     restored = Holding(0, Partition(load_zone("Asia/Shanghai")))
-    for batch in encode_rows(keys, rows, "snappy"):
+    for batch in encode_rows(*changed, "snappy"):
         for fold in _folds("rows", batch, FoldDecoder({}, 1 << 26)):
             restored.restore_rows(fold)
     for page in pages:

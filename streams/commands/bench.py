@@ -9,15 +9,12 @@ import typer
 from rich.console import Console
 
 from streams.commands.brokers import Broker, running
-from streams.commands.options import AsJson, BootstrapServers, Config, settings_for
+from streams.commands.options import AsJson, BootstrapServers, Config, command_app, settings_for
 
 if TYPE_CHECKING:
     from streams.settings import Settings
 
-app = typer.Typer(
-    no_args_is_help=True,
-    help="Measure the whole path: one worker, a real broker, synthetic payments.",
-)
+app = command_app("Measure the whole path: one worker, a real broker, synthetic payments.")
 
 BrokerOption = Annotated[
     Broker, typer.Option(help="Broker to start, unless --bootstrap-servers names one.")

@@ -9,12 +9,12 @@ import typer
 from rich.console import Console
 
 from streams.commands.brokers import Broker, running
-from streams.commands.options import AsJson, BootstrapServers, Config, settings_for
+from streams.commands.options import AsJson, BootstrapServers, Config, command_app, settings_for
 
 if TYPE_CHECKING:
     from streams.demo.session import Summary
 
-app = typer.Typer()
+app = command_app("Play synthetic trade and show the limits that move.")
 
 
 @app.command()

@@ -10,14 +10,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from streams.commands.options import AsJson, BootstrapServers, Config, settings_for
+from streams.commands.options import AsJson, BootstrapServers, Config, command_app, settings_for
 from streams.errors import OperatorError
 
 if TYPE_CHECKING:
     from scorers.explanation import Explanation
     from streams.settings import Settings
 
-app = typer.Typer()
+app = command_app("Say what is remembered of a merchant, and why its limit is so.")
 
 
 @app.command()

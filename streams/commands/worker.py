@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from streams.commands.options import BootstrapServers, Config, settings_for
+from streams.commands.options import BootstrapServers, Config, command_app, settings_for
 
-app = typer.Typer()
+app = command_app("Turn payments into limits, until SIGINT or SIGTERM. Start one for each core.")
 
 
 @app.command()

@@ -33,6 +33,7 @@ _0, _8, _16, _32 = np.uint64(0), np.uint64(8), np.uint64(16), np.uint64(32)
 _QUOTE, _BACKSLASH, _COMMA, _COLON = ord('"'), ord("\\"), ord(","), ord(":")
 _OPEN_OBJECT, _CLOSE_OBJECT, _OPEN_ARRAY, _CLOSE_ARRAY = ord("{"), ord("}"), ord("["), ord("]")
 _ZERO, _NINE, _MINUS, _PLUS, _POINT = ord("0"), ord("9"), ord("-"), ord("+"), ord(".")
+_U = ord("u")
 _AFTER_BACKSLASH = tuple(b'"\\/bfnrt')
 _TRUE = np.frombuffer(b"true", np.uint8)
 _FALSE = np.frombuffer(b"false", np.uint8)
@@ -154,26 +155,40 @@ def plain_string_end(text: NDArray[np.uint8], at: int, end: int) -> int:
 
 
 @kernel
+def _escaped_unit(text: NDArray[np.uint8], at: int, end: int) -> int:
+    """Return the UTF-16 code unit that the escape at `at` stands for, -1 if there is none."""
+    if at + 6 > end or text[at] != _BACKSLASH or text[at + 1] != _U:
+        return -1
+    unit = 0
+    for i in range(at + 2, at + 6):
+        h = int(text[i])
+        if 0x30 <= h <= 0x39:
+            digit = h - 0x30
+        elif 0x41 <= h <= 0x46 or 0x61 <= h <= 0x66:
+            digit = (h & 0x0F) + 9
+        else:
+            return -1
+        unit = unit * 16 + digit
+    return unit
+
+
+@kernel
 def _after_escape(text: NDArray[np.uint8], at: int, end: int) -> int:
-    """Return the end of the escape whose backslash is at `at`; -1 for surrogates and nonsense."""
+    """Return the end of the escape whose backslash is at `at`, both halves of a surrogate pair.
+
+    -1 for half a pair and for what is no escape.
+    """
     if at + 1 >= end:
         return -1
     c = text[at + 1]
-    if c == ord("u"):
-        if at + 6 > end:
-            return -1
-        code = 0
-        for i in range(at + 2, at + 6):
-            h = int(text[i])
-            if 0x30 <= h <= 0x39:
-                digit = h - 0x30
-            elif 0x41 <= h <= 0x46 or 0x61 <= h <= 0x66:
-                digit = (h & 0x0F) + 9
-            else:
-                return -1
-            code = code * 16 + digit
-        return -1 if 0xD800 <= code <= 0xDFFF else at + 6
-    return at + 2 if c in _AFTER_BACKSLASH else -1
+    if c != _U:
+        return at + 2 if c in _AFTER_BACKSLASH else -1
+    unit = _escaped_unit(text, at, end)
+    if unit < 0xD800 or unit > 0xDFFF:
+        return at + 6 if unit >= 0 else -1
+    if unit >= 0xDC00 or not 0xDC00 <= _escaped_unit(text, at + 6, end) <= 0xDFFF:
+        return -1
+    return at + 12
 
 
 @kernel

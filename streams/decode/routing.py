@@ -25,7 +25,7 @@ def murmur2(text: NDArray[np.uint8], at: int, length: int) -> int:
     As in `org.apache.kafka.common.utils.Utils.murmur2` and `toPositive`.
     """
     mask = 0xFFFFFFFF
-    h = np.int64((0x9747B28C ^ length) & mask)
+    h = (np.int64(0x9747B28C) ^ np.int64(length)) & mask
     for block in range(length // 4):
         i = at + block * 4
         k = (

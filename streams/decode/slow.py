@@ -179,7 +179,7 @@ def _object(payload: bytes) -> _Members:
         raise Refused(
             Outcome.NOT_JSON, f"the value is not JSON: {error.msg} at character {error.pos}{found}"
         ) from None
-    if "\\u" in text and _has_lone_surrogate(value):
+    if ("\\ud" in text or "\\uD" in text) and _has_lone_surrogate(value):
         raise Refused(Outcome.NOT_UTF8, "the value escapes half of a surrogate pair")
     if not isinstance(value, _Members):
         raise Refused(

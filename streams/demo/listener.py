@@ -41,7 +41,7 @@ class UpdateListener(threading.Thread):
         super().__init__(name="duoshou-listener", daemon=True)
         self._settings = settings
         self._sent_at = sent_at
-        self._stop = threading.Event()
+        self._stopping = threading.Event()
         self.updates = 0
         self.raises = 0
         self.latest: deque[LimitUpdate] = deque(maxlen=keep)
@@ -57,7 +57,7 @@ class UpdateListener(threading.Thread):
         consumer.seek_to_beginning()
         decode = msgspec.json.Decoder(LimitUpdate).decode
         try:
-            while not self._stop.is_set():
+            while not self._stopping.is_set():
                 for records in consumer.poll(timeout_ms=100).values():
                     for record in records:
                         self._take(decode(record.value))
@@ -66,7 +66,7 @@ class UpdateListener(threading.Thread):
 
     def stop(self) -> None:
         """Stop reading; returns at once."""
-        self._stop.set()
+        self._stopping.set()
 
     def _take(self, update: LimitUpdate) -> None:
         known = self.limits.get(update.merchant_id)

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from streams.contract.messages import LimitUpdate
     from streams.settings import Settings
 
-START_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 600.0
+"""Long enough to compile the kernels on a slow machine; `make` has done that beforehand."""
+
 SETTLE_TIMEOUT_S = 20.0
 
 
@@ -133,7 +135,7 @@ class Session:
             worker.check()
             if time.monotonic() > deadline:
                 raise OperatorError(f"The worker was not ready in time; its log is {worker.log}.")
-            show(Progress("worker is starting"), [])
+            show(Progress("worker is starting (compiling, the first time)"), [])
             time.sleep(0.1)
 
     def _settle(

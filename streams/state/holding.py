@@ -95,6 +95,8 @@ class Holding:
         record = msgspec.json.decode(raw, type=CheckpointRecord)
         if self.checkpoint is None or record.offset >= self.checkpoint.offset:
             self.checkpoint = record
+            # Also on a standby: it lets go of the payment ids that the clock has passed.
+            self.partition.restore_clock(record.clock)
 
     def restore_ids(self, fold: Fold) -> None:
         """Take in pages of payment ids read from their topic."""

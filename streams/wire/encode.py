@@ -135,24 +135,28 @@ def encode(
 
 
 def encode_rows(
-    keys: Sequence[bytes], rows: NDArray[np.uint8], compression: str = "snappy"
+    keys: NDArray[np.uint8],
+    key_length: NDArray[np.int64],
+    rows: NDArray[np.uint8],
+    compression: str = "snappy",
 ) -> list[EncodedBatch]:
     """Return batches of records whose values are the rows of a C-contiguous matrix.
 
     Args:
-        keys: One a row.
+        keys: The records' keys, end to end.
+        key_length: Bytes of each key.
         rows: Shape (rows, bytes of a row).
         compression: As in `encode`. The timestamp is the present.
 
-    >>> [batch.record_count() for batch in encode_rows([b"a", b"b"], np.zeros((2, 3), np.uint8))]
+    >>> keys, lengths = np.frombuffer(b"ab", np.uint8), np.array([1, 1])
+    >>> [b.record_count() for b in encode_rows(keys, lengths, np.zeros((2, 3), np.uint8))]
     [2]
     """
-    n = len(keys)
+    n = len(key_length)
     width = rows.shape[1] if n else 0
-    key_length = np.fromiter(map(len, keys), np.int64, n)
     return encode(
         Columns(
-            keys=_text(b"".join(keys)),
+            keys=keys if n else _text(b""),
             key_at=_starts(key_length),
             key_length=key_length,
             values=rows.reshape(-1),

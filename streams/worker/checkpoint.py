@@ -28,11 +28,9 @@ from streams.worker.ending import end_process
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
     from faust.types import TP
-    from numpy.typing import NDArray
 
-    from scorers.partition import Version
+    from scorers.partition import ChangedRows, Version
     from streams.wire.encode import EncodedBatch
     from streams.worker.app import App
 
@@ -47,8 +45,7 @@ class _Cut:
     """Everything that a checkpoint writes, as it stood between two folds."""
 
     offset: int
-    rows: NDArray[np.uint8]
-    keys: list[bytes]
+    changed: ChangedRows
     pages: list[bytes]
     clock: dict[str, int]
     outputs: set[asyncio.Future[Any]]
@@ -113,14 +110,12 @@ class Checkpointer:
         if not switching:
             await self._write(holding, cut, version)
         await self._commit(holding, cut)
-        self._app.metrics.checkpoint_done(time.monotonic() - began, len(cut.keys))
+        self._app.metrics.checkpoint_done(time.monotonic() - began, len(cut.changed.key_length))
 
     def _cut(self, holding: Holding) -> _Cut:
-        rows, keys = holding.partition.take_changed_rows()
         return _Cut(
             offset=holding.applied,
-            rows=rows,
-            keys=keys,
+            changed=holding.partition.take_changed_rows(),
             pages=holding.partition.take_pages(),
             clock=holding.partition.clock_state(),
             outputs=self._app.outbox.owed(holding.number),
@@ -129,7 +124,7 @@ class Checkpointer:
     async def _write(self, holding: Holding, cut: _Cut, version: Version) -> None:
         loop = asyncio.get_running_loop()
         compression = self._app.settings.compression
-        encoding = loop.run_in_executor(None, encode_rows, cut.keys, cut.rows, compression)
+        encoding = loop.run_in_executor(None, encode_rows, *cut.changed, compression)
         if cut.outputs:
             await asyncio.gather(*cut.outputs)
         logger.debug("checkpoint of partition %d begins at %d", holding.number, cut.offset)

@@ -72,7 +72,7 @@ class WorkerProcess:
         """Tell whether the worker has compiled and recovered."""
         return self.page("/readyz") is not None
 
-    def await_ready(self, timeout_s: float = 120.0) -> None:
+    def await_ready(self, timeout_s: float = 600.0) -> None:
         """Wait until the worker is ready.
 
         Raises:

@@ -45,6 +45,8 @@ def run_worker(settings: Settings, address_file: Path | None = None) -> None:
         OperatorError: something the operator has to put right; nothing was started.
     """
     logging.basicConfig(level=settings.log_level, format=LOG_FORMAT)
+    # At DEBUG numba writes every instruction it compiles: a minute and megabytes a start.
+    logging.getLogger("numba").setLevel(logging.WARNING)
     metrics = Metrics()
     with serve(metrics, settings.metrics_port, settings.metrics_host) as server:
         logging.getLogger(__name__).info(

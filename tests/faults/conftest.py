@@ -9,7 +9,7 @@ from streams.brokers.apache import ApacheKafka
 from streams.brokers.provision import apply_topics
 from streams.settings import Settings
 from tests.faults.crew import Crew
-from tests.faults.ledger import Entry, Writer, make_log
+from tests.faults.ledger import Entry, make_log, write
 from tests.faults.outcome import Outcome, assert_adds_up, await_committed, read_outcome
 
 EVENTS = 150_000
@@ -32,7 +32,7 @@ def quiet(kafka: ApacheKafka, tmp_path_factory: pytest.TempPathFactory) -> Quiet
     settings = faulty_settings(kafka.bootstrap_servers, "quiet.", checkpoint_interval_s=1.0)
     log = make_log(EVENTS, MERCHANTS, settings.partitions)
     apply_topics(settings)
-    Writer(settings, log).run()
+    write(settings, log)
     with Crew(settings, tmp_path_factory.mktemp("quiet")) as crew:
         crew.start().await_ready()
         await_committed(settings, DRAINED_WITHIN_S)

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import msgspec
 import numpy as np
@@ -19,8 +19,7 @@ from streams.contract.messages import PaymentEvent, PaymentKind, Tick
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from kafka.producer.future import FutureRecordMetadata
+    from types import TracebackType
 
     from streams.settings import Settings
 
@@ -159,58 +158,83 @@ def _count(book: Account, event: PaymentEvent) -> None:
             book.refunded -= event.amount
 
 
-class Writer(threading.Thread):
+class Writer:
     """Writes a log in its order, so that a record's offset follows from the log alone.
+
+    In a `with` block it writes beside it, in a thread; it gives up at the end of the block
+    unless `finish` was called.
 
     Args:
         settings: say where to.
         log: what to write.
-        rate: records a second until `hurry` is called; as fast as it goes when None.
+        rate: records a second until `finish` is called; as fast as it goes when None.
     """
 
     def __init__(self, settings: Settings, log: list[Entry], rate: float | None = None) -> None:
-        super().__init__(daemon=True)
         self._settings, self._log, self._rate = settings, log, rate
+        self._given_up = False
         self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._run)
 
-    def hurry(self) -> None:
-        """Write what is left as fast as it goes."""
-        self._rate = None
+    def writing(self) -> bool:
+        """Tell whether some of the log is still to come."""
+        return self._thread.is_alive()
 
     def finish(self) -> None:
-        """Wait until the broker has everything.
+        """Write what is left as fast as it goes, and wait until the broker has everything.
 
         Raises:
             Exception: what kept the log from being written.
         """
-        self.hurry()
-        self.join()
+        self._rate = None
+        self._thread.join()
         if self._error is not None:
             raise self._error
 
-    def run(self) -> None:
-        try:
-            self._write()
-        except Exception as error:  # noqa: BLE001  (whoever waits for the end gets it)
-            self._error = error
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
 
-    def _write(self) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._given_up = True
+        self._thread.join()
+
+    def _run(self) -> None:
         options = producer_settings(self._settings)
         # A broker that is restarted takes longer than a person at a terminal would wait.
         options |= {"delivery_timeout_ms": 180_000, "max_block_ms": 120_000}
-        producer = KafkaProducer(**options)
+        try:
+            producer = KafkaProducer(**options)
+            try:
+                self._write(producer)
+            finally:
+                producer.close(60)
+        except Exception as error:  # noqa: BLE001  (whoever waits for the end gets it)
+            self._error = error
+
+    def _write(self, producer: KafkaProducer) -> None:
         topic = self._settings.topics.payments.name
         began = time.monotonic()
-        last: list[FutureRecordMetadata] = []
         for number, entry in enumerate(self._log):
-            future = producer.send(
+            last = producer.send(
                 topic, entry.value, entry.key,
                 partition=entry.partition, timestamp_ms=entry.timestamp,
             )  # fmt: skip
-            last = [*last[-9:], future]
+            if self._given_up:
+                return
             if self._rate and number % 50 == 0:
                 time.sleep(max(0.0, number / self._rate - (time.monotonic() - began)))
+            if last.failed():
+                last.get()
         producer.flush()
-        for future in last:
-            future.get(60)
-        producer.close()
+
+
+def write(settings: Settings, log: list[Entry]) -> None:
+    """Write a whole log at once."""
+    with Writer(settings, log) as writer:
+        writer.finish()

@@ -15,8 +15,17 @@ from tests.scorers.logs import DAY, HOUR, MINUTE, NOON, Record, logs
 from tests.scorers.runs import new_partition, rows_of, run
 
 if TYPE_CHECKING:
-    from scorers.partition import Partition
+    from scorers.partition import ChangedRows, Partition
     from tests.scorers.partition_model import Update
+
+
+def changed_rows(changed: ChangedRows) -> list[tuple[bytes, bytes]]:
+    ends = np.cumsum(changed.key_length)
+    keys = changed.keys.tobytes()
+    return [
+        (keys[end - length : end], row.tobytes())
+        for end, length, row in zip(ends, changed.key_length, changed.rows, strict=True)
+    ]
 
 
 @dataclass
@@ -29,14 +38,14 @@ class Disk:
 
     def checkpoint(self, partition: Partition, *, until: str, some: int = 0) -> None:
         """Write a checkpoint in its order, or only its beginning."""
-        pages, (rows, keys) = partition.take_pages(), partition.take_changed_rows()
+        pages, changed = partition.take_pages(), partition.take_changed_rows()
         clock = partition.clock_state()
         if until == "nothing":
             return
         self.pages += pages
         if until == "pages":
             return
-        written = [(key, row.tobytes()) for key, row in zip(keys, rows, strict=True)]
+        written = changed_rows(changed)
         if until == "some rows":
             self.rows += written[: some % (len(written) + 1)]
             return

@@ -135,7 +135,7 @@ def test_a_value_that_is_skipped_is_json(value: Any, put: bytes, at: int, cut: i
         json.loads(data[:end].decode(), parse_constant=lambda name: 1 / 0)
 
 
-@tuned
+@settings(tuned, max_examples=40)
 @given(st.lists(nearly_events(), min_size=2, max_size=6))
 def test_what_came_before_does_not_matter(values: list[bytes]) -> None:
     """The fast decoder tries the layout of the event before: that may only be quicker."""

@@ -340,6 +340,7 @@ def test_the_fast_decoder_takes_the_usual_shapes_itself() -> None:
         written(meta={"app": "3.1", "geo": [1.25, -3], "nested": {"deep": [None, True]}}),
         json.dumps({**PAYMENT, "note": "新年快乐"}, ensure_ascii=False).encode(),
         b'{"kind":"tick","occurred_at":1760000000000}',
+        written(note="新年快乐 🏪"),
     ]
     (batch,) = encode_messages([(None, value) for value in [*values, b"{}"]])
     fetched = read(batch._build(), 0)

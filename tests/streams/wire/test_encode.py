@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from aiokafka.record.memory_records import MemoryRecords
+from numpy.typing import NDArray
 
 from streams.wire.encode import EncodedBatch, Message, encode_messages, encode_rows
 from streams.wire.fetch import read
@@ -21,6 +22,11 @@ ODD: list[Message] = [
     (b"", None, [("ключ", b"")], 1_650_000_000_000),
     (b"k" * 5_000, b"v" * 300_000, [], 1_700_000_000_001),
 ]
+
+
+def end_to_end(keys: list[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    text = np.frombuffer(bytearray(b"".join(keys)), np.uint8)
+    return text, np.array([len(key) for key in keys], np.int64)
 
 
 def read_by_aiokafka(batch: EncodedBatch) -> list[Message]:
@@ -81,7 +87,7 @@ def test_rows_are_cut_into_batches_that_a_broker_takes(compression: str) -> None
     rows = np.random.default_rng(1).integers(0, 256, (700, 1_340), np.uint8)
     keys = [b"merchant-%d" % i for i in range(700)]
 
-    batches = encode_rows(keys, rows, compression)
+    batches = encode_rows(*end_to_end(keys), rows, compression)
 
     assert len(batches) == 2
     assert all(batch.size() < 1_000_000 for batch in batches)
@@ -99,7 +105,7 @@ def test_a_record_above_the_limit_gets_a_batch_of_its_own() -> None:
 
 def test_nothing_makes_no_batch() -> None:
     assert encode_messages([]) == []
-    assert encode_rows([], np.empty((0, 1_340), np.uint8)) == []
+    assert encode_rows(*end_to_end([]), np.empty((0, 1_340), np.uint8)) == []
 
 
 @every_compression
