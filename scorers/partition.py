@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from features.layout import ROW
 from features.pages import Duplicates, read_page
 from features.restore import Records
 from features.rows import Rows
@@ -252,13 +253,16 @@ class Partition:
         keys = (self._rows.key(number) for number in range(self._rows.used))
         return (key for key in keys if key)
 
-    def merchant(self, row: int) -> bytes:
-        """Return the id of the merchant of a row number, as `Updates.row` holds it."""
-        return self._rows.key(row)
+    def merchants_of(self, numbers: NDArray[np.int32]) -> list[bytes]:
+        """Return the ids of the merchants of some row numbers, as `Updates.row` holds them."""
+        text, lengths = self._rows.keys_of(numbers.astype(np.int64))
+        keys, ends = text.tobytes(), np.cumsum(lengths).tolist()
+        return [keys[end - n : end] for end, n in zip(ends, lengths.tolist(), strict=True)]
 
-    def currency(self, row: int) -> int:
-        """Return the currency (`events.currency_index`) of a row number."""
-        return int(self._rows.row(row).currency)
+    def currencies_of(self, numbers: NDArray[np.int32]) -> list[int]:
+        """Return the currencies (`events.currency_index`) of some row numbers."""
+        rows = self._rows.packed(numbers.astype(np.int64)).view(ROW).reshape(len(numbers))
+        return [int(currency) for currency in rows["currency"]]
 
     def row_bytes(self, merchant_id: bytes) -> bytes | None:
         """Return the row of a merchant as the changelog carries it, or None."""

@@ -44,6 +44,9 @@ class Host(Protocol):
     async def before_revocation(self, revoked: set[TP]) -> None:
         """Do what must be done while the partitions are still ours."""
 
+    def reading_from(self, tp: TP, offset: int) -> None:
+        """Note the offset at which the next fold of a partition will begin."""
+
 
 class ConsumerThread(faust_aiokafka.AIOKafkaConsumerThread):
     """Consumer thread whose aiokafka consumer returns folds."""
@@ -109,6 +112,34 @@ class Consumer(faust_aiokafka.Consumer):
             False when the group has moved on and the commit was refused.
         """
         return bool(await self._thread.commit(offsets))
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Seek the input to the committed offsets, and tell the app where reading goes on.
+
+        By itself aiokafka leaves a partition without a committed offset where it stands, behind
+        folds that Faust has fetched and dropped while the partition was being recovered.
+        """
+        committed = await super().seek_to_committed()
+        inputs = {
+            TP(*tp): offset or 0
+            for tp, offset in committed.items()
+            if tp.topic in cast(Host, self.app).decoders
+        }
+        await self.read_from(inputs)
+        return committed
+
+    async def read_from(self, offsets: Mapping[TP, int]) -> None:
+        """Seek partitions of the input, and tell the app where reading goes on.
+
+        Args:
+            offsets: for each partition the offset to read next; where the log begins later,
+                reading begins with the log.
+        """
+        begins = await self.earliest_offsets(*offsets)
+        positions = {tp: max(offset, begins[tp] or 0) for tp, offset in offsets.items()}
+        await self.seek_wait(positions)
+        for tp, position in positions.items():
+            cast(Host, self.app).reading_from(tp, position)
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Skip Faust's own stall detector: it judges by acks, which folds do not use."""

@@ -99,6 +99,7 @@ class folds:  # noqa: N801  (used like a function)
         fold = Fold(
             topic=self._tp.topic,
             partition=self._tp.partition,
+            first_offset=begin,
             last_offset=self.next_fetch_offset - 1,
             text=fetched.text,
             records=fetched.records,

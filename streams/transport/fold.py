@@ -41,6 +41,7 @@ class Fold:
     Attributes:
         topic: Kafka topic.
         partition: Kafka partition.
+        first_offset: the offset that was asked for; the fold accounts for all from here on.
         last_offset: the highest offset that this fold accounts for, whether or not a record
             stands at it (compaction, control batches); reading goes on behind it.
         text: the bytes that the columns point into.
@@ -53,6 +54,7 @@ class Fold:
 
     topic: str
     partition: int
+    first_offset: int
     last_offset: int
     text: NDArray[np.uint8]
     records: Records

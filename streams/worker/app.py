@@ -86,6 +86,12 @@ class App(faust.App):
         """Return the input topic's partition as Faust names it."""
         return TP(self.payments_topic, partition)
 
+    def reading_from(self, tp: TP, offset: int) -> None:
+        """Note the offset at which the next fold of an input partition will begin."""
+        holding = self.holdings.get(tp.partition)
+        if holding is not None:
+            holding.next_offset = offset
+
     def lag_records(self, partition: int) -> int:
         """Return how many records of a partition wait behind the last one applied."""
         holding = self.holdings.get(partition)
@@ -272,6 +278,7 @@ def activate(app: App, holding: Holding) -> None:
         holding.partition.restore_clock(record.clock)
     app.metrics.model_activated(version.scorecard.version)
     app.metrics.policy_activated(version.policy.version)
+    holding.next_offset = NOTHING
     holding.applied = NOTHING
     holding.durable = NOTHING
     holding.active = True

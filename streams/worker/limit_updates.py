@@ -38,17 +38,18 @@ class LimitUpdates:
         partition = holding.partition
         version = partition.version
         messages = []
-        columns = (updates.row, updates.as_of, updates.offset, updates.previous, updates.limit,
+        merchants = partition.merchants_of(updates.row)
+        currencies = partition.currencies_of(updates.row)
+        columns = (updates.as_of, updates.offset, updates.previous, updates.limit,
                    updates.version, updates.pd, updates.reason, updates.effect)  # fmt: skip
-        for row, as_of, offset, previous, limit, number, pd, reasons, effects in zip(
-            *(column.tolist() for column in columns), strict=True
+        for key, currency, as_of, offset, previous, limit, number, pd, reasons, effects in zip(
+            merchants, currencies, *(column.tolist() for column in columns), strict=True
         ):
-            key = partition.merchant(row)
             update = LimitUpdate(
                 merchant_id=key.decode(),
                 lender_id=version.policy.lender,
                 product=version.policy.product,
-                currency=code_of(partition.currency(row)),
+                currency=_currency(currency),
                 limit=limit,
                 previous_limit=previous,
                 version=number,
@@ -72,6 +73,9 @@ class LimitUpdates:
 def _reason(reason: int, effect: float) -> Reason:
     code, text = _words(reason)
     return Reason(code=code, effect=effect, text=text)
+
+
+_currency = cache(code_of)
 
 
 @cache

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from aiokafka.errors import IllegalStateError
 
 from features.events import Outcome
 from scorers.engine import BY_EVENT, Updates
 from streams.decode.routing import mark_misrouted, murmur2
+from streams.state.holding import NOTHING
 from streams.wire.encode import encode_messages
 from streams.wire.records import headers
 from streams.worker.dead_letters import dead_letters, field
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from streams.state.holding import Holding
     from streams.transport.fold import Fold
     from streams.worker.app import App
+
+logger = logging.getLogger(__name__)
 
 
 class PaymentProcessor:
@@ -36,7 +41,8 @@ class PaymentProcessor:
         """Apply a fold and publish what follows from it.
 
         A fold of a partition that is not owned any more, not recovered, or fetched under an
-        earlier assignment is dropped: the partition's next owner reads it again.
+        earlier assignment is dropped: the partition's next owner reads it again. So is one
+        that does not begin where the last one ended.
         """
         holding = self._app.holdings.get(fold.partition)
         if holding is None:
@@ -47,10 +53,32 @@ class PaymentProcessor:
         async with holding.lock:
             if not holding.active or generation != self._app.consumer_generation_id:
                 return
+            if fold.first_offset != holding.next_offset:
+                await self._read_again(holding, fold)
+                return
             await self._apply(holding, fold)
+            holding.next_offset = fold.last_offset + 1
             holding.applied = max(holding.applied, fold.last_offset)
             if len(fold):
                 holding.newest_timestamp = int(fold.records.timestamp[-1])
+
+    async def _read_again(self, holding: Holding, fold: Fold) -> None:
+        """Deal with a fold that does not begin where the last one ended.
+
+        Around a rebalance Faust may hand on a fold from before the seek, or drop one. Behind a
+        gap nothing may be applied: what lies in it would be taken for read.
+        """
+        if NOTHING < holding.next_offset < fold.first_offset:
+            logger.info(
+                "partition %d: reading again from %d, the fold begins at %d",
+                fold.partition, holding.next_offset, fold.first_offset,
+            )  # fmt: skip
+            tp = self._app.input_tp(fold.partition)
+            try:
+                await self._app.fold_consumer.read_from({tp: holding.next_offset})
+            except IllegalStateError:
+                # Lost in this very moment: its next owner reads it.
+                holding.next_offset = NOTHING
 
     async def _apply(self, holding: Holding, fold: Fold) -> None:
         metrics = self._app.metrics

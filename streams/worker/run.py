@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,9 @@ def run_worker(settings: Settings, address_file: Path | None = None) -> None:
         if address_file is not None:
             address_file.write_text(f"{server.host}:{server.port}")
         app = prepare(settings, metrics)
+        # What is there now stays for good: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
         worker = app.Worker(
             loglevel=settings.log_level,
             redirect_stdouts=False,

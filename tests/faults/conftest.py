@@ -10,7 +10,13 @@ from streams.brokers.provision import apply_topics
 from streams.settings import Settings
 from tests.faults.crew import Crew
 from tests.faults.ledger import Entry, make_log, write
-from tests.faults.outcome import Outcome, assert_adds_up, await_committed, read_outcome
+from tests.faults.outcome import (
+    Outcome,
+    assert_adds_up,
+    assert_same,
+    await_committed,
+    read_outcome,
+)
 
 EVENTS = 150_000
 MERCHANTS = 1_500
@@ -24,6 +30,12 @@ class Quiet(NamedTuple):
 
     log: list[Entry]
     outcome: Outcome
+
+    def assert_left_by(self, settings: Settings) -> None:
+        """Another run over the log must have left the same, and nothing lost or counted twice."""
+        found = read_outcome(settings)
+        assert_same(found, self.outcome)
+        assert_adds_up(found, self.log)
 
 
 @pytest.fixture(scope="session")

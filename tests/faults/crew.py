@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Self
 
 from streams.worker.process import WorkerProcess
 
@@ -14,9 +14,20 @@ if TYPE_CHECKING:
 
     from streams.settings import Settings
 
-BEGINS = re.compile(rb"checkpoint of partition (\d+) begins at")
-DURABLE = re.compile(rb"checkpoint of partition (\d+) is durable at")
-CHECKPOINTS_WITHIN_S = 20.0
+
+class Moment(NamedTuple):
+    """What a worker's log says at the beginning and at the end of something."""
+
+    begins: re.Pattern[bytes]
+    ends: re.Pattern[bytes]
+
+
+CHECKPOINT = Moment(
+    re.compile(rb"checkpoint of partition \d+ begins at"),
+    re.compile(rb"checkpoint of partition \d+ is durable at"),
+)
+RECOVERY = Moment(re.compile(rb"Restoring state from changelog"), re.compile(rb"Recovery complete"))
+MOMENT_WITHIN_S = 90.0
 
 
 class Crew:
@@ -56,20 +67,44 @@ class Crew:
         """
         with worker.log.open("rb") as log:
             log.seek(0, 2)
-            said, deadline = b"", time.monotonic() + CHECKPOINTS_WITHIN_S
-            while not BEGINS.search(said) and time.monotonic() < deadline:
-                time.sleep(0.001)
-                said += log.read()
-            time.sleep(after_s)
-            self.kill(worker)
+            return self._kill_between(worker, log, CHECKPOINT, after_s)
+
+    def kill_in_recovery(self, worker: WorkerProcess) -> bool:
+        """Kill a worker that has only just been started while it reads its changelog.
+
+        Returns:
+            Whether it had not recovered yet.
+        """
+        with worker.log.open("rb") as log:
+            return self._kill_between(worker, log, RECOVERY, 0.0)
+
+    def _kill_between(
+        self, worker: WorkerProcess, log: BinaryIO, moment: Moment, after_s: float
+    ) -> bool:
+        said, deadline = b"", time.monotonic() + MOMENT_WITHIN_S
+        while not moment.begins.search(said):
+            assert time.monotonic() < deadline, f"nothing happens in {worker.log}"
+            time.sleep(0.001)
             said += log.read()
-        begun, durable = BEGINS.findall(said), DURABLE.findall(said)
-        return len(begun) > len(durable)
+        time.sleep(after_s)
+        self.kill(worker)
+        said += log.read()
+        return len(moment.begins.findall(said)) > len(moment.ends.findall(said))
+
+    def replace_ended(self) -> None:
+        """Start a new worker for each that has ended by itself; it must say that it failed."""
+        for worker in list(self.workers):
+            code = worker.returncode()
+            if code is not None:
+                assert code != 0, f"a worker that gave up ended as if all were well: {worker.log}"
+                self.workers.remove(worker)
+                self.start()
 
     def dismiss(self, worker: WorkerProcess) -> None:
-        """Ask a worker to leave (SIGTERM) and wait; it must have been running."""
+        """Ask a worker to leave (SIGTERM); it must have been running, and leave in order."""
         worker.check()
         worker.stop()
+        assert worker.returncode() == 0, f"it did not leave in order: {worker.log}"
         self.workers.remove(worker)
 
     def check(self) -> None:

@@ -221,17 +221,19 @@ class Writer:
         topic = self._settings.topics.payments.name
         began = time.monotonic()
         for number, entry in enumerate(self._log):
-            last = producer.send(
+            producer.send(
                 topic, entry.value, entry.key,
                 partition=entry.partition, timestamp_ms=entry.timestamp,
-            )  # fmt: skip
-            if self._given_up:
+            ).add_errback(self._failed)  # fmt: skip
+            if self._given_up or self._error is not None:
                 return
-            if self._rate and number % 50 == 0:
-                time.sleep(max(0.0, number / self._rate - (time.monotonic() - began)))
-            if last.failed():
-                last.get()
+            rate = self._rate
+            if rate is not None and number % 50 == 0:
+                time.sleep(max(0.0, number / rate - (time.monotonic() - began)))
         producer.flush()
+
+    def _failed(self, error: Exception) -> None:
+        self._error = error
 
 
 def write(settings: Settings, log: list[Entry]) -> None:

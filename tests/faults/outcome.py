@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 import numpy as np
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka.errors import CoordinatorNotAvailableError
 
 from features.layout import ROW
 from streams.brokers.clients import consumer_settings, kafka_python_options
@@ -17,7 +18,8 @@ from streams.state.holding import LONGEST_MERCHANT_ID
 from tests.faults.ledger import Account, Entry, accounts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
 
     from kafka.consumer.fetcher import ConsumerRecord
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 COMMITTED_WITHIN_S = 30.0
+COORDINATOR_WITHIN_S = 20.0
 
 
 @dataclass
@@ -133,7 +136,10 @@ def everything(settings: Settings, topic: Topic) -> Iterator[ConsumerRecord]:
 
 
 class Positions:
-    """Watches how far the workers' group has committed, and where the log ends."""
+    """Watches how far the workers' group has committed, and where the log ends.
+
+    Use it in a `with` statement.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._group = settings.topics.application_id
@@ -144,7 +150,16 @@ class Positions:
 
     def committed(self) -> list[int]:
         """The next offset to read of each partition; 0 where nothing is committed."""
-        offsets = self._admin.list_group_offsets([self._group])[self._group]
+        deadline = time.monotonic() + COORDINATOR_WITHIN_S
+        while True:
+            try:
+                offsets = self._admin.list_group_offsets([self._group])[self._group]
+                break
+            except CoordinatorNotAvailableError:
+                # A broker that has only just been started is still making its offsets topic.
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.25)
         return [offsets[tp].offset if tp in offsets else 0 for tp in self._partitions]
 
     def ends(self) -> list[int]:
@@ -152,19 +167,34 @@ class Positions:
         ends = self._consumer.end_offsets(self._partitions)
         return [ends[tp] for tp in self._partitions]
 
-    def close(self) -> None:
-        """Hang up."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self._admin.close()
         self._consumer.close()
 
 
-def await_committed(settings: Settings, timeout_s: float = COMMITTED_WITHIN_S) -> None:
-    """Wait until the group's committed offsets stand at the end of the log."""
-    positions = Positions(settings)
+def await_committed(
+    settings: Settings,
+    timeout_s: float = COMMITTED_WITHIN_S,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> None:
+    """Wait until the group's committed offsets stand at the end of the log.
+
+    Args:
+        settings: name the group and the log.
+        timeout_s: how long that may take, in seconds.
+        meanwhile: called again and again.
+    """
     deadline = time.monotonic() + timeout_s
-    try:
+    with Positions(settings) as positions:
         while (committed := positions.committed()) != (ends := positions.ends()):
             assert time.monotonic() < deadline, f"committed {committed}, the log ends at {ends}"
+            meanwhile()
             time.sleep(0.25)
-    finally:
-        positions.close()

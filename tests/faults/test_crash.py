@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.faults.conftest import MakeSettings, Quiet
 from tests.faults.crew import Crew
 from tests.faults.ledger import Writer
-from tests.faults.outcome import assert_adds_up, assert_same, await_committed, read_outcome
+from tests.faults.outcome import await_committed
 
 KILLS = 20
 RATE = 400.0
@@ -40,7 +40,4 @@ def test_twenty_kills_leave_what_a_quiet_run_leaves(
         await_committed(settings)
         crew.check()
     assert cut_off >= 3, f"only {cut_off} kills cut a checkpoint off"
-
-    found = read_outcome(settings)
-    assert_same(found, quiet.outcome)
-    assert_adds_up(found, quiet.log)
+    quiet.assert_left_by(settings)

@@ -150,7 +150,7 @@ def _wrong_fields(merchant_id: str) -> dict[str, tuple[bytes, str]]:
     }  # fmt: skip
     return {
         f"{name} {str(value)[:40]!r} {type(value).__name__}": (
-            encoded(payment(merchant_id, **{name: value})),
+            encoded(payment(merchant_id) | {name: value}),
             reason,
         )
         for reason, fields in wrong.items()

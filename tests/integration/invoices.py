@@ -81,7 +81,7 @@ def _timed(
         if invoice not in seen:
             day, between = (invoice.firm, invoice.date), (invoice.firm, invoice.counterparty)
             step = DAY_MS // that_day[day]
-            at = _midnight(invoice.date) + step * place[day]
+            at = midnight(invoice.date) + step * place[day]
             place[day] += 1
             seen[invoice] = at, step, latest.get(between) if invoice.amount < 0 else None
             if invoice.amount > 0 and not invoice.void:
@@ -122,5 +122,6 @@ def _id(invoice: Invoice) -> str:
     return f"{invoice.firm}-{invoice.number}"
 
 
-def _midnight(date: str) -> int:
+def midnight(date: str) -> int:
+    """When a day begins in Shanghai, epoch ms."""
     return int(datetime.fromisoformat(date).replace(tzinfo=ZONE).timestamp()) * 1000

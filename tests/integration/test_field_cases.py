@@ -140,8 +140,8 @@ def test_a_value_of_any_wrong_shape_is_kept_whole_with_its_reason(worker: Watche
         for name, letter, reason in zip(names, found, expected, strict=True)
         if reason
     } == {name: reason for name, (_, reason) in values.items()}
-    for place, letter, each, reason in zip(where, found, sent, expected, strict=True):
-        if reason:
+    for place, letter, each, code in zip(where, found, sent, expected, strict=True):
+        if code:
             assert_kept_whole(letter, place, each)
         else:
             assert letter is None

@@ -45,7 +45,7 @@ def run(
     def gather(updates: Updates) -> None:
         gathered.extend(
             Update(
-                partition.merchant(int(updates.row[i])),
+                partition.merchants_of(updates.row[i : i + 1])[0],
                 int(updates.version[i]),
                 int(updates.previous[i]),
                 int(updates.limit[i]),
