@@ -33,7 +33,7 @@ def throughput(
     config: Config = None,
     bootstrap_servers: BootstrapServers = None,
     broker: BrokerOption = Broker.APACHE,
-    payments: Payments = 3_000_000,
+    payments: Payments = 4_000_000,
     merchants: Merchants = 200_000,
     partitions: Partitions = 4,
     compression: InputCompression = "snappy",
@@ -57,7 +57,7 @@ def latency(
     broker: BrokerOption = Broker.APACHE,
     rate: Annotated[float, typer.Option(min=1, help="Payments per second.")] = 5000,
     duration: Annotated[float, typer.Option(min=1, help="Seconds.")] = 30,
-    merchants: Merchants = 20_000,
+    merchants: Merchants = 2_000,
     partitions: Partitions = 4,
     as_json: AsJson = False,
 ) -> None:

@@ -142,6 +142,9 @@ class PaymentProcessor:
             self._app.metrics.misrouted(len(messages))
 
     async def _set_aside(self, holding: Holding, fold: Fold) -> None:
+        worst = fold.decoded.events.outcome.max(initial=0)
+        if worst < Outcome.CONFLICT and not fold.unreadable:
+            return
         letters = dead_letters(fold)
         if not letters:
             return

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 from typing import TYPE_CHECKING
+
+import uvloop
 
 from streams.brokers.provision import require_topics
 from streams.compile_kernels import compile_kernels
@@ -48,6 +51,8 @@ def run_worker(settings: Settings, address_file: Path | None = None) -> None:
     logging.basicConfig(level=settings.log_level, format=LOG_FORMAT)
     # At DEBUG numba writes every instruction it compiles: a minute and megabytes a start.
     logging.getLogger("numba").setLevel(logging.WARNING)
+    # For this thread's loop and for the consumer's, which Faust makes by the same policy.
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     metrics = Metrics()
     with serve(metrics, settings.metrics_port, settings.metrics_host) as server:
         logging.getLogger(__name__).info(

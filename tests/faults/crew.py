@@ -91,6 +91,12 @@ class Crew:
         said += log.read()
         return len(moment.begins.findall(said)) > len(moment.ends.findall(said))
 
+    def await_end(self, worker: WorkerProcess, timeout_s: float) -> int:
+        """Wait until a worker has ended by itself; returns its exit code."""
+        code = worker.wait(timeout_s)
+        self.workers.remove(worker)
+        return code
+
     def replace_ended(self) -> None:
         """Start a new worker for each that has ended by itself; it must say that it failed."""
         for worker in list(self.workers):

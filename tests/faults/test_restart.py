@@ -27,7 +27,7 @@ def test_a_dead_letter_that_cannot_be_written_is_not_skipped(
     let_dead_letters_be_written(settings, False)
     with Crew(settings, tmp_path) as crew, Positions(settings) as positions:
         for _ in range(2):
-            assert crew.start().wait(60) == EXIT_CODE
+            assert crew.await_end(crew.start(), 60) == EXIT_CODE
             assert positions.committed()[0] <= 4, "the record that failed counts as done"
         let_dead_letters_be_written(settings, True)
         crew.start()
