@@ -16,7 +16,7 @@ from tests.faults.outcome import Positions, await_committed, read_outcome
 from tests.faults.payments import MERCHANT, nonsense, payments
 
 RESTARTS = 10
-RATE = 2_000.0
+RATE = 800.0
 
 
 def test_a_dead_letter_that_cannot_be_written_is_not_skipped(
