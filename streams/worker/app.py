@@ -18,6 +18,7 @@ from streams.transport.driver import Consumer, Producer
 from streams.worker.checkpoint import Checkpointer
 from streams.worker.decoding import decode_fold
 from streams.worker.ending import end_process
+from streams.worker.memory import give_back_memory
 from streams.worker.outbox import Outbox
 from streams.worker.payments import PaymentProcessor
 from streams.worker.ticks import publish_ticks
@@ -267,6 +268,8 @@ def _observe_recovery(app: App) -> None:
         except Exception as error:
             end_process("a recovered partition could not be taken up", error)
         app.metrics.recovery_done(time.monotonic() - started)
+        # Behind the streams' start: at this moment Faust still holds the last folds.
+        asyncio.get_running_loop().call_later(1.0, give_back_memory)
 
 
 def activate(app: App, holding: Holding) -> None:

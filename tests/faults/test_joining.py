@@ -10,7 +10,7 @@ from tests.faults.crew import Crew
 from tests.faults.ledger import Writer
 from tests.faults.outcome import await_committed
 
-ROUNDS = 3
+ROUNDS = 2
 RATE = 1_000.0
 
 
