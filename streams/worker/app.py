@@ -60,6 +60,8 @@ class App(faust.App):
     outbox: Outbox
     checkpointer: Checkpointer
     version_reader: VersionReader
+    reassigning: bool = False
+    """From the loss of the old partitions until the new ones are known."""
 
     fetch_max_wait_ms: int
     isolation_level: str
@@ -97,9 +99,9 @@ class App(faust.App):
         """Return how many records of a partition wait behind the last one applied."""
         holding = self.holdings.get(partition)
         highwater = self.consumer.highwater(self.input_tp(partition))
-        if holding is None or highwater is None:
+        if holding is None or holding.next_offset == NOTHING or highwater is None:
             return 0
-        return max(0, int(highwater) - 1 - max(holding.applied, holding.durable))
+        return max(0, int(highwater) - holding.next_offset)
 
     def revocation_timeout_s(self) -> float:
         """Return how long a last checkpoint may take before the group goes on without us."""
@@ -107,6 +109,7 @@ class App(faust.App):
 
     async def before_revocation(self, revoked: set[TP]) -> None:
         """Take the last checkpoints of partitions that are about to be lost."""
+        self.reassigning = True
         numbers = {tp.partition for tp in revoked if tp.topic == self.payments_topic}
         await self.checkpointer.before_revocation(numbers, self.revocation_timeout_s())
 
@@ -256,11 +259,16 @@ def _observe_recovery(app: App) -> None:
     @app.on_partitions_assigned.connect
     async def assigned(*arguments: Any, **options: Any) -> None:
         nonlocal started
+        app.reassigning = False
         started = time.monotonic()
         app.metrics.recovery_started()
 
     @app.on_rebalance_complete.connect
     async def recovered(*arguments: Any, **options: Any) -> None:
+        if app.reassigning:
+            # Faust says so even when the next rebalance has overtaken the recovery: what it has
+            # assigned by now need not be what was recovered.
+            return
         try:
             for tp in app.assignor.assigned_actives():
                 if tp.topic == app.payments_topic:

@@ -17,7 +17,7 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -48,7 +48,7 @@ class _Cut:
     changed: ChangedRows
     pages: list[bytes]
     clock: dict[str, int]
-    outputs: set[asyncio.Future[Any]]
+    outputs: set[asyncio.Future[None]]
 
 
 class Checkpointer:

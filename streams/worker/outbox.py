@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from streams.worker.ending import end_process
 
@@ -15,10 +16,23 @@ if TYPE_CHECKING:
     from streams.wire.encode import EncodedBatch
 
 
+LANE = 64
+"""Batches that may wait for one output partition before the payments wait for them."""
+
+
+class _Posted(NamedTuple):
+    batch: EncodedBatch
+    done: asyncio.Future[None]
+    acknowledged: Callable[[], None] | None
+
+
 class Outbox:
     """Publishes batches and knows, for each input partition, which the broker still owes.
 
     A checkpoint waits for them: a row that is durable has had its outputs published.
+
+    Each output partition has a lane of its own. aiokafka takes the next batch of a partition only
+    when the one before has left, and that must not hold up the payments of all others.
 
     Args:
         producer: returns the producer; it exists only once Faust has started.
@@ -26,7 +40,9 @@ class Outbox:
 
     def __init__(self, producer: Callable[[], Producer]) -> None:
         self._producer = producer
-        self._owed: defaultdict[int, set[asyncio.Future[Any]]] = defaultdict(set)
+        self._owed: defaultdict[int, set[asyncio.Future[None]]] = defaultdict(set)
+        self._lanes: dict[tuple[str, int], asyncio.Queue[_Posted]] = {}
+        self._senders: list[asyncio.Task[None]] = []
 
     async def publish(
         self,
@@ -36,7 +52,7 @@ class Outbox:
         batch: EncodedBatch,
         acknowledged: Callable[[], None] | None = None,
     ) -> None:
-        """Queue a batch; waits only while the one before it has not left yet.
+        """Queue a batch; waits only while `LANE` batches wait in front of it.
 
         Args:
             source: the input partition that the batch came from.
@@ -45,20 +61,38 @@ class Outbox:
             batch: the records.
             acknowledged: called once the broker has the batch.
         """
-        future = await self._producer().send_batch(batch, topic, partition)
+        lane = self._lanes.get((topic, partition))
+        if lane is None:
+            lane = self._lanes[topic, partition] = asyncio.Queue(LANE)
+            self._senders.append(asyncio.create_task(self._send(topic, partition, lane)))
         owed = self._owed[source]
-        owed.add(future)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        owed.add(done)
+        done.add_done_callback(owed.discard)
+        await lane.put(_Posted(batch, done, acknowledged))
 
-        def done(future: asyncio.Future[Any]) -> None:
-            owed.discard(future)
-            if future.cancelled() or future.exception() is not None:
-                error = None if future.cancelled() else future.exception()
+    async def _send(self, topic: str, partition: int, lane: asyncio.Queue[_Posted]) -> None:
+        """Hand the batches of a lane to the producer, in their order, for ever."""
+        while True:
+            posted = await lane.get()
+            try:
+                future = await self._producer().send_batch(posted.batch, topic, partition)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
                 end_process(f"records could not be written to {topic}-{partition}", error)
-            if acknowledged is not None:
-                acknowledged()
+            future.add_done_callback(partial(_written, topic, partition, posted))
 
-        future.add_done_callback(done)
-
-    def owed(self, source: int) -> set[asyncio.Future[Any]]:
+    def owed(self, source: int) -> set[asyncio.Future[None]]:
         """Return what has been published from an input partition and is not acknowledged."""
         return set(self._owed[source])
+
+
+def _written(topic: str, partition: int, posted: _Posted, future: asyncio.Future[Any]) -> None:
+    if future.cancelled() or future.exception() is not None:
+        error = None if future.cancelled() else future.exception()
+        end_process(f"records could not be written to {topic}-{partition}", error)
+    if not posted.done.done():
+        posted.done.set_result(None)
+    if posted.acknowledged is not None:
+        posted.acknowledged()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import sys
 from typing import TYPE_CHECKING
 
 import uvloop
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from streams.settings import Settings
 
+SWITCH_INTERVAL_S = 0.0005
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
@@ -51,6 +53,8 @@ def run_worker(settings: Settings, address_file: Path | None = None) -> None:
     logging.basicConfig(level=settings.log_level, format=LOG_FORMAT)
     # At DEBUG numba writes every instruction it compiles: a minute and megabytes a start.
     logging.getLogger("numba").setLevel(logging.WARNING)
+    # Three threads hand folds to each other: none may keep the others waiting 5 ms for its turn.
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     # For this thread's loop and for the consumer's, which Faust makes by the same policy.
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     metrics = Metrics()
