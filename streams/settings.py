@@ -206,7 +206,7 @@ class Settings(BaseSettings):
     )
     ticks: bool = Field(
         default=True,
-        description="Whether the worker's leader lets time pass for quiet merchants. Off for "
+        description="Whether the worker lets time pass for quiet merchants. Off for "
         "the run of a backfill, which brings its own ticks.",
     )
     tick_interval_s: float = Field(

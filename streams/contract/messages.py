@@ -103,7 +103,7 @@ class PaymentEvent(msgspec.Struct, frozen=True, omit_defaults=True):
 class Tick(msgspec.Struct, frozen=True, tag_field="kind", tag="tick"):
     """Event time that passes without a payment, on every partition of `payments`, without a key.
 
-    It lets a quiet merchant's windows run empty. The worker's leader writes one a minute;
+    It lets a quiet merchant's windows run empty. The owner of a partition writes one a minute;
     `duoshou replay` writes them from the payments' own times.
 
     Attributes:
@@ -114,11 +114,12 @@ class Tick(msgspec.Struct, frozen=True, tag_field="kind", tag="tick"):
 
 
 class Reason(msgspec.Struct, frozen=True):
-    """One of the features that moved a score most.
+    """One of the features that moved a limit most.
 
     Attributes:
         code: Stable name for programs.
-        effect: What it did to the log-odds of default: above 0 speaks against the merchant.
+        effect: Share by which it moves the limit, against a merchant who is ordinary in this
+            respect: 0.2 raises it by a fifth, -0.25 takes a quarter off.
         text: The same in a sentence for a person.
     """
 
@@ -143,7 +144,7 @@ class LimitUpdate(msgspec.Struct, frozen=True):
         previous_limit: Until now, in minor units; 0 before the first.
         version: Rises by one with each change for this merchant and product, from 1.
         probability_of_default: Of the scorecard, 0 to 1.
-        reasons: What moved the score most, strongest first.
+        reasons: What moved the limit most, strongest first.
         model_version: Of the scorecard that scored.
         policy_version: Of the policy that set the limit.
         as_of: Event time up to which payments are in it, in ms.

@@ -174,7 +174,7 @@ class Topics:
         return Topic(
             name=f"{self.prefix}models",
             doc="Scorecards as JSON; the worker takes up the newest at its next checkpoint.",
-            key="scorecard",
+            key="the scorecard's version: a checkpoint may name any, so none replaces another",
             partitions=1,
             cleanup=Cleanup.COMPACT,
             types=_scorecards,
@@ -188,7 +188,7 @@ class Topics:
         return Topic(
             name=f"{self.prefix}policies",
             doc="Policies as JSON; the worker takes up a new one at its next checkpoint.",
-            key="<lender>.<product>",
+            key="<lender>.<product>.<version>: none replaces another",
             partitions=1,
             cleanup=Cleanup.COMPACT,
             types=_policies,

@@ -84,8 +84,8 @@ def serve(metrics: Metrics, port: int = DEFAULT_PORT, host: str = "127.0.0.1") -
         return MetricsServer(_Server((host, port), Handler))
     except OSError as error:
         raise PortUnavailableError(
-            f"cannot serve metrics on {host}:{port} ({error.strerror}): stop the process that "
-            "uses the port or choose another one with --metrics-port (0 takes a free one)"
+            f"Metrics cannot be served on {host}:{port} ({error.strerror}): stop the process that "
+            "uses the port or choose another one with --metrics-port (0 takes a free one)."
         ) from error
 
 

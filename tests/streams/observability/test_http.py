@@ -134,9 +134,9 @@ def test_a_taken_port_is_one_sentence_that_says_what_to_do(
     with pytest.raises(PortUnavailableError) as refusal:
         serve(metrics, port=server.port)
     assert str(refusal.value) == (
-        f"cannot serve metrics on 127.0.0.1:{server.port} (Address already in use): stop the "
+        f"Metrics cannot be served on 127.0.0.1:{server.port} (Address already in use): stop the "
         "process that uses the port or choose another one with --metrics-port "
-        "(0 takes a free one)"
+        "(0 takes a free one)."
     )
 
 
