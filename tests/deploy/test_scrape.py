@@ -82,7 +82,7 @@ def test_every_panel_has_data_and_no_alert_but_dead_letters_fires(
     page: str, tmp_path: Path
 ) -> None:
     with PrometheusServer(tmp_path, [page], [RULES]) as prometheus:
-        assert prometheus.await_data(dashboard_expressions(), timeout_s=30) == {}
+        assert prometheus.await_data(dashboard_expressions(), timeout_s=90) == {}
         firing = {alert["labels"]["alertname"] for alert in prometheus.get("alerts")["alerts"]}
         evaluated = [rule for group in prometheus.get("rules")["groups"] for rule in group["rules"]]
     assert firing <= {"DuoshouDeadLetters"}
