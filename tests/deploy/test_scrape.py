@@ -83,7 +83,12 @@ def test_every_panel_has_data_and_no_alert_but_dead_letters_fires(
 ) -> None:
     with PrometheusServer(tmp_path, [page], [RULES]) as prometheus:
         assert prometheus.await_data(dashboard_expressions(), timeout_s=90) == {}
-        firing = {alert["labels"]["alertname"] for alert in prometheus.get("alerts")["alerts"]}
+        firing = {
+            alert["labels"]["alertname"]
+            for alert in prometheus.get("alerts")["alerts"]
+            # A scrape that a busy machine held up makes an alert pend for a moment.
+            if alert["state"] == "firing"
+        }
         evaluated = [rule for group in prometheus.get("rules")["groups"] for rule in group["rules"]]
     assert firing <= {"DuoshouDeadLetters"}
     assert {rule["name"] for rule in evaluated if rule["type"] == "alerting"} == set(alerts())
