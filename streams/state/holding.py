@@ -48,7 +48,7 @@ class Holding:
         number: the Kafka partition.
         partition: rows, payment ids and event-time clock.
         active: this worker owns the partition and has recovered it.
-        next_offset: offset at which the next fold must begin; -1 until the input was sought.
+        next_offset: offset behind the applied input; -1 until the input was sought.
         applied: offset of the last input record applied since the partition became active.
         durable: offset of the last input record covered by a finished checkpoint.
         newest_timestamp: Kafka timestamp of the last input record applied, epoch ms.

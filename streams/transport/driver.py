@@ -137,9 +137,10 @@ class Consumer(faust_aiokafka.Consumer):
         """
         begins = await self.earliest_offsets(*offsets)
         positions = {tp: max(offset, begins[tp] or 0) for tp, offset in offsets.items()}
-        await self.seek_wait(positions)
+        # Said before it is done: a fold that the app refuses until then is fetched again.
         for tp, position in positions.items():
             cast(Host, self.app).reading_from(tp, position)
+        await self.seek_wait(positions)
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Skip Faust's own stall detector: it judges by acks, which folds do not use."""

@@ -42,7 +42,7 @@ class PaymentProcessor:
 
         A fold of a partition that is not owned any more, not recovered, or fetched under an
         earlier assignment is dropped: the partition's next owner reads it again. So is one
-        that does not begin where the last one ended.
+        from before the last seek; one that begins behind a gap is fetched again with the gap.
         """
         holding = self._app.holdings.get(fold.partition)
         if holding is None:
@@ -53,7 +53,9 @@ class PaymentProcessor:
         async with holding.lock:
             if not holding.active or generation != self._app.consumer_generation_id:
                 return
-            if fold.first_offset != holding.next_offset:
+            if holding.next_offset == NOTHING or fold.last_offset < holding.next_offset:
+                return
+            if fold.first_offset > holding.next_offset:
                 await self._read_again(holding, fold)
                 return
             await self._apply(holding, fold)
@@ -63,22 +65,22 @@ class PaymentProcessor:
                 holding.newest_timestamp = int(fold.records.timestamp[-1])
 
     async def _read_again(self, holding: Holding, fold: Fold) -> None:
-        """Deal with a fold that does not begin where the last one ended.
+        """Go back to where the last fold ended: this one begins behind a gap.
 
-        Around a rebalance Faust may hand on a fold from before the seek, or drop one. Behind a
-        gap nothing may be applied: what lies in it would be taken for read.
+        Around a rebalance Faust may hand on a fold from before the seek, or drop one. What lies
+        in the gap would be taken for read if anything behind it were applied.
         """
-        if NOTHING < holding.next_offset < fold.first_offset:
-            logger.info(
-                "partition %d: reading again from %d, the fold begins at %d",
-                fold.partition, holding.next_offset, fold.first_offset,
-            )  # fmt: skip
-            tp = self._app.input_tp(fold.partition)
-            try:
-                await self._app.fold_consumer.read_from({tp: holding.next_offset})
-            except IllegalStateError:
-                # Lost in this very moment: its next owner reads it.
-                holding.next_offset = NOTHING
+        logger.info(
+            "partition %d: reading again from %d, a fold begins at %d",
+            fold.partition, holding.next_offset, fold.first_offset,
+        )  # fmt: skip
+        try:
+            await self._app.fold_consumer.read_from(
+                {self._app.input_tp(fold.partition): holding.next_offset}
+            )
+        except IllegalStateError:
+            # Lost in this very moment: its next owner reads it.
+            holding.next_offset = NOTHING
 
     async def _apply(self, holding: Holding, fold: Fold) -> None:
         metrics = self._app.metrics

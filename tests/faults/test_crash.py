@@ -11,8 +11,6 @@ from tests.faults.outcome import await_committed
 
 KILLS = 20
 RATE = 400.0
-EVERY = 3
-"""Every so manyth kill is aimed at a checkpoint, the others fall at any moment."""
 
 
 def test_twenty_kills_leave_what_a_quiet_run_leaves(
@@ -25,14 +23,17 @@ def test_twenty_kills_leave_what_a_quiet_run_leaves(
         for worker in [crew.start(), crew.start()]:
             worker.await_ready()
         for number in range(KILLS):
-            # The older of the two, or the one that has only just been started.
-            victim = crew.workers[0] if number % EVERY == 0 else dice.choice(crew.workers)
-            if number % EVERY == 0:
-                victim.await_ready()
-                cut_off += crew.kill_in_a_checkpoint(victim, dice.uniform(0.0, 0.004))
-            else:
-                time.sleep(dice.uniform(0.0, 6.0))
-                crew.kill(victim)
+            match number % 3:
+                case 0:  # in the middle of a checkpoint
+                    crew.workers[0].await_ready()
+                    cut_off += crew.kill_in_a_checkpoint(crew.workers[0], dice.uniform(0.0, 0.004))
+                case 1:  # at work, with some checkpoints behind it
+                    crew.workers[0].await_ready()
+                    time.sleep(dice.uniform(1.0, 4.0))
+                    crew.kill(crew.workers[0])
+                case _:  # wherever one of the two may be: starting, joining, recovering
+                    time.sleep(dice.uniform(0.0, 6.0))
+                    crew.kill(dice.choice(crew.workers))
             crew.start()
             crew.check()
         assert writer.writing(), "the kills must fall under load: lower the rate"

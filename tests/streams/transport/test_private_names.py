@@ -9,7 +9,7 @@ from aiokafka.producer.message_accumulator import MessageBatch
 from faust.app import App
 from faust.stores.base import Store
 from faust.tables.recovery import Recovery
-from faust.transport.consumer import Consumer
+from faust.transport.consumer import Consumer, ThreadDelegateConsumer
 from faust.transport.drivers import aiokafka as driver
 
 PARAMETERS = {
@@ -25,6 +25,10 @@ PARAMETERS = {
     Consumer.on_buffer_drop: ["self", "tp"],
     Consumer.on_partitions_revoked: ["self", "revoked"],
     Consumer.verify_event_path: ["self", "now", "tp"],
+    Consumer.perform_seek: ["self"],
+    ThreadDelegateConsumer.seek_to_committed: ["self"],
+    ThreadDelegateConsumer.seek_wait: ["self", "partitions"],
+    ThreadDelegateConsumer.earliest_offsets: ["self", "partitions"],
     Store.persisted_offset: ["self", "tp"],
     Store.apply_changelog_batch: ["self", "batch", "to_key", "to_value"],
     Store.on_rebalance: ["self", "assigned", "revoked", "newly_assigned", "generation_id"],
