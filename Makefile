@@ -11,10 +11,10 @@ BIN := .venv/bin
 RUNTIME := .venv/.runtime-installed
 DEVELOPMENT := .venv/.development-installed
 
-.PHONY: help install demo test check format documents requirements bench clean
+.PHONY: help install demo test check format documents requirements bench backtest-outcomes clean
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 install: $(RUNTIME) ## Create .venv with what a run needs
 
@@ -23,6 +23,9 @@ demo: $(RUNTIME) ## Merchants, payments and moving limits in the terminal (ARGS=
 
 bench: $(RUNTIME) ## duoshou bench, for example ARGS="throughput --broker apache"
 	$(BIN)/duoshou bench $(ARGS)
+
+backtest-outcomes: $(DEVELOPMENT) ## What learning is worth on real data: TRAIN=DIR SCORE=DIR
+	@$(BIN)/python -m tests.backtest.outcomes $(TRAIN) $(SCORE)
 
 test: $(DEVELOPMENT) ## All tests (the slow ones start a real Apache Kafka: java and mvn)
 	$(BIN)/pytest $(ARGS)

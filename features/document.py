@@ -26,6 +26,8 @@ one before, so 28 to 56 days.
 - A refund, chargeback or void belongs to the tile of the payment that it takes back: that of \
 `original_occurred_at`, or its own where that is missing. A tile is a signed sum, so they may \
 come before their payment. It reads as 0 when more was taken back than paid; the excess is kept.
+- An outflow is money that leaves the merchant's account and no payment: it has no tile and \
+changes only the balance. Whoever publishes none loses nothing but the features of the balance.
 - A void takes a payment back as if it had not been, and is no refund. It does not undo what the \
 payment said of payers, gaps and first and last payment.
 - A late event whose local day has left the ring of 35 days, or whose block is neither of the \

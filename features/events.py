@@ -16,6 +16,7 @@ class Kind(IntEnum):
     CHARGEBACK_REVERSED = 3
     VOID = 4
     TICK = 5
+    OUTFLOW = 6
 
 
 class Funding(IntEnum):

@@ -121,6 +121,22 @@ FIELDS: Final = (
     Field("total_amount", "<i8", (), "minor units", "Ever: payments less voids"),
     Field("total_refunds", "<i8", (), "refunds", "Ever: refunds, chargebacks less reversed ones"),
     Field("total_refunded", "<i8", (), "minor units", "Ever: what those took back"),
+    Field("total_outflow", "<i8", (), "minor units", "Ever: outflows"),
+    Field(
+        "balance_low",
+        "<i8",
+        (),
+        "minor units",
+        "Lowest balance after an event, ever; the balance is `total_amount` less `total_refunded`"
+        " less `total_outflow`; 2**63 - 1 before the first event",
+    ),
+    Field(
+        "block_balance_low",
+        "<i8",
+        (2,),
+        "minor units",
+        "Lowest balance while the row's clock was in the block, that at its beginning included",
+    ),
 )
 """Every field, in the order of its place in a row.
 

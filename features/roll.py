@@ -5,7 +5,7 @@ Rolling in steps or at once leads to the same row.
 
 from typing import Final
 
-from features.calendar import DAY_MS, HOUR_MS, Zone, local_ms
+from features.calendar import DAY_MS, HOUR_MS, NEVER, Zone, local_ms
 from features.compiler import inlined
 from features.largest import fade
 from features.layout import DAYS, HOURS, WINDOW
@@ -14,6 +14,13 @@ from features.views import Row
 
 MOST: Final = 2**62
 """Where the lifetime excess stays, minor units: it must not wrap."""
+
+
+@inlined
+def balance(row: Row) -> int:
+    """Return what events have left of the merchant's money, minor units; it may be below 0."""
+    collected = int(row.total_amount) - int(row.total_refunded)
+    return min(max(collected, -MOST), MOST) - int(row.total_outflow)
 
 
 @inlined
@@ -49,6 +56,10 @@ def _next_block(row: Row, blocks: int) -> None:
     row.block_square_high[1] = row.block_square_high[0] * kept
     row.block_square_low[1] = row.block_square_low[0] * kept
     row.block_gap[1] = row.block_gap[0] * kept
+    if row.balance_low != NEVER:
+        left = balance(row)
+        row.block_balance_low[1] = row.block_balance_low[0] if kept else left
+        row.block_balance_low[0] = left
     row.block_payments[0] = 0
     row.block_night[0] = 0
     row.block_funded[0] = 0

@@ -2,7 +2,8 @@
 
 Each kind has a tile: that of its own time, or, for the kinds that take something back, that of
 the payment where its time is given. Tiles are signed sums, so a refund may come before its
-payment: the order of events with the same times does not matter to them.
+payment: the order of events with the same times does not matter to them;
+only the lowest balance is that of the order in which they came.
 """
 
 from typing import Final
@@ -15,7 +16,7 @@ from features.events import Funding, Kind
 from features.largest import feed
 from features.layout import DAYS, HOURS, WINDOW
 from features.payers import see
-from features.roll import roll
+from features.roll import balance, roll
 from features.views import Row
 from features.wide import add, multiply
 
@@ -31,6 +32,7 @@ _REFUND: Final = int(Kind.REFUND)
 _CHARGEBACK: Final = int(Kind.CHARGEBACK)
 _REVERSED: Final = int(Kind.CHARGEBACK_REVERSED)
 _VOID: Final = int(Kind.VOID)
+_OUTFLOW: Final = int(Kind.OUTFLOW)
 _UNKNOWN: Final = int(Funding.UNKNOWN)
 _CREDIT: Final = int(Funding.CREDIT)
 _NIGHT_BEGINS: Final = 23
@@ -44,7 +46,7 @@ def tile_time(kind: int, occurred_at: int, original_at: int) -> int:
 
     A payment that is said to be later than what takes it back is taken for as late.
     """
-    if kind == _PAYMENT or original_at < 0:
+    if kind in (_PAYMENT, _OUTFLOW) or original_at < 0:
         return occurred_at
     return min(original_at, occurred_at)
 
@@ -64,6 +66,8 @@ def would_overflow(
     Tiles stay below 2**57 minor units, lifetime sums below 2**62, either side of 0. Nothing is
     changed; the row need not be rolled to the event.
     """
+    if kind == _OUTFLOW:
+        return bool(row.total_outflow + amount >= LIFETIME_LIMIT)
     local = local_ms(tile_time(kind, occurred_at, original_at), zone)
     day, hour = local // DAY_MS, local // HOUR_MS
     age = int(row.day) - day
@@ -163,6 +167,14 @@ def _take_back(row: Row, kind: int, amount: int, day: int) -> None:
 
 
 @inlined
+def _note_balance(row: Row) -> None:
+    """Keep the lowest balance, ever and of the block."""
+    left = balance(row)
+    row.balance_low = min(int(row.balance_low), left)
+    row.block_balance_low[0] = min(int(row.block_balance_low[0]), left)
+
+
+@inlined
 def apply_event(
     row: Row,
     kind: int,
@@ -203,7 +215,10 @@ def apply_event(
                 feed(row, payer_hash, amount)
     elif kind == _VOID:
         _count_ticket(row, -1, amount, local, funding)
+    elif kind == _OUTFLOW:
+        row.total_outflow += amount
     else:
         _take_back(row, kind, amount, day)
+    _note_balance(row)
     row.offset = offset
     row.dirty = 1

@@ -34,6 +34,11 @@ class Feature(NamedTuple):
 _NO_PAYMENT: Final = "before the first payment"
 _NO_TICKETS: Final = "without payments in both blocks"
 
+_NO_OUTFLOW: Final = "before the first outflow, or without net"
+LARGEST_OUTFLOW_SHARE: Final = 4.0
+LOWEST_MONTHS: Final = -4.0
+MOST_MONTHS: Final = 100.0
+
 FEATURES: Final = (
     Feature("tenure_days", "days", "Local days from the first payment to today", _NO_PAYMENT),
     Feature("active_days_28", "days", "Days with a payment, of the last 28", ""),
@@ -129,6 +134,44 @@ FEATURES: Final = (
         "Standard deviation over mean of the payments of both blocks",
         "with fewer than 2 payments in both blocks",
     ),
+    Feature(
+        "mean_month_net",
+        "minor units",
+        "28 times everything ever collected less what was taken back, over the local days since"
+        " the first payment and today",
+        _NO_PAYMENT,
+    ),
+    Feature(
+        "mean_month_payments",
+        "payments",
+        "28 times all payments ever less voids, over the same days",
+        _NO_PAYMENT,
+    ),
+    Feature(
+        "refund_share_ever",
+        "ratio, 0 to 1",
+        "All that was ever refunded or charged back over all that was ever paid, at most 1",
+        "without payments",
+    ),
+    Feature(
+        "outflow_share",
+        "ratio, 0 to 4",
+        "All outflows ever over all that was ever collected less what was taken back, at most 4",
+        _NO_OUTFLOW,
+    ),
+    Feature(
+        "lowest_balance_56",
+        "months of net, -4 to 100",
+        "Lowest balance of both blocks over `mean_month_net`; the balance is what was ever"
+        " collected less what was taken back less outflows, after each event as it came",
+        _NO_OUTFLOW,
+    ),
+    Feature(
+        "lowest_balance",
+        "months of net, -4 to 100",
+        "The same of the lowest balance ever",
+        _NO_OUTFLOW,
+    ),
 )
 """The vector, in order.
 
@@ -159,6 +202,12 @@ _REFUND_SHARE: Final = _PLACES["refund_share"]
 _CHARGEBACK_SHARE: Final = _PLACES["chargeback_share"]
 _MEAN_TICKET: Final = _PLACES["mean_ticket"]
 _TICKET_SPREAD: Final = _PLACES["ticket_spread"]
+_MEAN_MONTH_NET: Final = _PLACES["mean_month_net"]
+_MEAN_MONTH_PAYMENTS: Final = _PLACES["mean_month_payments"]
+_REFUND_SHARE_EVER: Final = _PLACES["refund_share_ever"]
+_OUTFLOW_SHARE: Final = _PLACES["outflow_share"]
+_LOWEST_BALANCE_56: Final = _PLACES["lowest_balance_56"]
+_LOWEST_BALANCE: Final = _PLACES["lowest_balance"]
 
 
 @kernel
@@ -269,6 +318,34 @@ def _by_block(row: Row, out: NDArray[np.float64]) -> None:
 
 
 @inlined
+def _months(amount: int, month: float) -> float:
+    return min(max(float(amount) / month, LOWEST_MONTHS), MOST_MONTHS)
+
+
+@inlined
+def _ever(row: Row, out: NDArray[np.float64]) -> None:
+    """Write the features of everything since the first event."""
+    out[_MEAN_MONTH_NET] = nan
+    out[_MEAN_MONTH_PAYMENTS] = nan
+    out[_OUTFLOW_SHARE] = nan
+    out[_LOWEST_BALANCE_56] = nan
+    out[_LOWEST_BALANCE] = nan
+    amount = int(row.total_amount)
+    out[_REFUND_SHARE_EVER] = share(int(row.total_refunded), amount)
+    if row.first_at < 0:
+        return
+    months = float(int(row.day) - int(row.first_day) + 1) / float(WINDOW)
+    net = float(max(amount - int(row.total_refunded), 0))
+    out[_MEAN_MONTH_NET] = net / months
+    out[_MEAN_MONTH_PAYMENTS] = float(max(int(row.total_payments), 0)) / months
+    if row.total_outflow > 0 and net > 0.0:
+        out[_OUTFLOW_SHARE] = min(float(row.total_outflow) / net, LARGEST_OUTFLOW_SHARE)
+        low = min(int(row.block_balance_low[0]), int(row.block_balance_low[1]))
+        out[_LOWEST_BALANCE_56] = _months(low, net / months)
+        out[_LOWEST_BALANCE] = _months(int(row.balance_low), net / months)
+
+
+@inlined
 def compute(row: Row, out: NDArray[np.float64]) -> None:
     """Write the features of `row`, as of its clock, to `out[0:FEATURE_COUNT]`.
 
@@ -276,6 +353,7 @@ def compute(row: Row, out: NDArray[np.float64]) -> None:
     """
     _by_day(row, out)
     _by_block(row, out)
+    _ever(row, out)
     hours = 0
     for slot in range(HOURS):
         hours += max(int(row.hour_payments[slot]), 0)

@@ -64,6 +64,9 @@ class Row(Protocol):
     total_amount: int
     total_refunds: int
     total_refunded: int
+    total_outflow: int
+    balance_low: int
+    block_balance_low: NDArray[np.int64]
 
 
 class RowViews(Protocol):
@@ -115,6 +118,9 @@ class RowViews(Protocol):
     total_amount: NDArray[np.int64]
     total_refunds: NDArray[np.int64]
     total_refunded: NDArray[np.int64]
+    total_outflow: NDArray[np.int64]
+    balance_low: NDArray[np.int64]
+    block_balance_low: NDArray[np.int64]
 
 
 if JIT:
@@ -143,3 +149,6 @@ def blank(row: Row) -> None:
     row.first_at = -1
     row.last_at = -1
     row.raised_at = -1
+    row.balance_low = NEVER
+    row.block_balance_low[0] = NEVER
+    row.block_balance_low[1] = NEVER

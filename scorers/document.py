@@ -1,4 +1,4 @@
-"""Writes the generated part of docs/limits.md: `python -m scorers.document docs/limits.md`."""
+"""Writes the generated part of docs/limits.md: `python -m scorers.document`."""
 
 from __future__ import annotations
 
@@ -86,4 +86,4 @@ def main(paths: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(sys.argv[1:] or ["docs/limits.md"])

@@ -129,6 +129,32 @@ PRIOR: tuple[PriorEntry, ...] = (
         "ticket_spread", -0.05, 0.9, 0.5,
         why="Real baskets differ in price; payments that are all alike are a weak warning.",
     ),
+    _entry(
+        "mean_month_net", 0.0, _of_amount(30_000), 1.5, transform=LOG1P, clip=5.0,
+        why="The size of the business over its whole life; `net_28` says what it is now, and "
+        "the limit follows that. Left for learning.",
+    ),
+    _entry(
+        "mean_month_payments", 0.0, math.log1p(800), 1.3, transform=LOG1P, clip=5.0,
+        why="The same in payments; left for learning.",
+    ),
+    _entry(
+        "refund_share_ever", 0.0, 0.02, 0.04, clip=4.0,
+        why="`refund_share` says it of the last weeks, which matter more; left for learning.",
+    ),
+    _entry(
+        "outflow_share", 0.20, 0.85, 0.15,
+        why="Whoever spends nearly all that comes in has nothing left for an instalment.",
+    ),
+    _entry(
+        "lowest_balance_56", -0.40, 0.35, 0.35,
+        why="Money that is left on the worst day of the last weeks is what an instalment can be "
+        "taken from.",
+    ),
+    _entry(
+        "lowest_balance", -0.30, 0.15, 0.20,
+        why="An account that has been empty before may be so again.",
+    ),
 )  # fmt: skip
 
 BUILT_IN = Scorecard(

@@ -140,6 +140,36 @@ PHRASES: dict[str, Phrases] = {
         "Payments differ in amount as real sales do",
         "Too few payments to compare their amounts",
     ),
+    "mean_month_net": Phrases(
+        "Collects little in an average month",
+        "Collects much in an average month",
+        "No average month is known yet",
+    ),
+    "mean_month_payments": Phrases(
+        "Receives few payments in an average month",
+        "Receives many payments in an average month",
+        "No average month is known yet",
+    ),
+    "refund_share_ever": Phrases(
+        "Has refunded little since the first payment",
+        "Has refunded much since the first payment",
+        "Nothing is known of refunds since the first payment",
+    ),
+    "outflow_share": Phrases(
+        "Spends a small part of what comes in",
+        "Spends nearly all that comes in",
+        "Nothing is known of what is spent",
+    ),
+    "lowest_balance_56": Phrases(
+        "The account was nearly empty in the last weeks",
+        "The account was never nearly empty in the last weeks",
+        "Nothing is known of the account in the last weeks",
+    ),
+    "lowest_balance": Phrases(
+        "The account has been nearly empty before",
+        "The account has never been nearly empty",
+        "Nothing is known of the account",
+    ),
 }
 
 

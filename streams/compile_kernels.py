@@ -57,7 +57,7 @@ def _messages() -> list[tuple[bytes | None, bytes]]:
         at = _NOW + n * _DAY_MS // 4
         event = PaymentEvent(
             payment_id=f"p{n}",
-            kind=list(PaymentKind)[n % 5] if n > 30 else PaymentKind.PAYMENT,
+            kind=list(PaymentKind)[n % len(PaymentKind)] if n > 30 else PaymentKind.PAYMENT,
             merchant_id="m1" if n % 2 else "m2",
             amount=10_000,
             currency="CNY",

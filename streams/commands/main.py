@@ -41,6 +41,9 @@ COMMANDS: dict[str, Registered] = {
     "explain": Registered(
         "streams.commands.explain", "Say what is remembered of a merchant and why its limit is so."
     ),
+    "backtest": Registered(
+        "streams.commands.backtest", "Say what learning from recorded loans would have been worth."
+    ),
     "bench": Registered("streams.commands.bench", "Measure throughput, latency and recovery."),
 }
 

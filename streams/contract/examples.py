@@ -52,6 +52,15 @@ EXAMPLES: dict[type[msgspec.Struct], tuple[msgspec.Struct, ...]] = {
             occurred_at=NINE_IN_THE_MORNING + 30 * 86_400_000,
             original_payment_id="p-20260102-000018",
         ),
+        PaymentEvent(
+            payment_id="o-20260103-000003",
+            kind=PaymentKind.OUTFLOW,
+            merchant_id="noodles-on-the-corner",
+            amount=48_000,
+            currency="CNY",
+            occurred_at=NINE_IN_THE_MORNING + 86_400_000,
+            payer_id="flour-wholesale",
+        ),
     ),
     Tick: (Tick(occurred_at=NINE_IN_THE_MORNING + 3_600_000),),
     LimitUpdate: (

@@ -49,7 +49,9 @@ Version = Annotated[int, Meta(ge=0)]
 class PaymentKind(StrEnum):
     """What happened to the merchant's money.
 
-    A refund is a kind of its own: no amount is ever negative.
+    A refund is a kind of its own: no amount is ever negative. An outflow is money that leaves
+    the merchant's account for anything else (purchases, rent, cash): it is optional, and no
+    payment.
     """
 
     PAYMENT = "payment"
@@ -57,6 +59,7 @@ class PaymentKind(StrEnum):
     CHARGEBACK = "chargeback"
     CHARGEBACK_REVERSED = "chargeback_reversed"
     VOID = "void"
+    OUTFLOW = "outflow"
 
 
 class FundingSource(StrEnum):
@@ -79,7 +82,8 @@ class PaymentEvent(msgspec.Struct, frozen=True, omit_defaults=True):
         currency: ISO 4217 code that has minor units. A merchant's first event settles its currency.
         occurred_at: When it happened, in ms. At most 5 minutes ahead of the record's timestamp.
         code_id: The code that was scanned.
-        payer_id: Who paid, if known: the same payer must always carry the same id.
+        payer_id: Who paid (who was paid, of an outflow), if known; the same one always carries the
+            same id.
         original_payment_id: The payment that a refund, chargeback, reversal or void refers to.
         original_occurred_at: When that payment happened; the day that the amount is taken from.
         funding: What the payer paid from.

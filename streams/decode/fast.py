@@ -48,7 +48,7 @@ _ZERO, _NINE = ord("0"), ord("9")
 
 
 _PENDING, _NULL_VALUE, _SLOW = int(Outcome.PENDING), int(Outcome.NULL_VALUE), int(Outcome.SLOW)
-_PAYMENT, _TICK = int(Kind.PAYMENT), int(Kind.TICK)
+_PAYMENT, _OUTFLOW, _TICK = int(Kind.PAYMENT), int(Kind.OUTFLOW), int(Kind.TICK)
 _FUNDING_UNKNOWN = int(Funding.UNKNOWN)
 
 
@@ -133,7 +133,8 @@ def decode_usual(
         )
         amount[i] = slots[names.AMOUNT, 0]
         currency[i] = slots[names.CURRENCY, 0]
-        original_at[i] = slots[names.ORIGINAL_OCCURRED_AT, 0] if is_a != _PAYMENT else -1
+        takes_back = is_a not in (_PAYMENT, _OUTFLOW)
+        original_at[i] = slots[names.ORIGINAL_OCCURRED_AT, 0] if takes_back else -1
         funding[i] = slots[names.FUNDING, 0]
 
 

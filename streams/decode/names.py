@@ -55,6 +55,7 @@ _W_OCCURRED_AT, _W_OCCURRED_AT_3 = _w("occurred_at"), _w("occurred_at", 3)
 _W_ORIGINAL = _w("original")
 _W_PAYMENT_8, _W_PAYMENT_11 = _w("original_payment_id", 8), _w("original_payment_id", 11)
 _W_OCCURRED_8, _W_OCCURRED_12 = _w("original_occurred_at", 8), _w("original_occurred_at", 12)
+_W_OUTFLOW = _w("outflow")
 _W_PAYMENT, _W_REFUND, _W_VOID, _W_TICK = _w("payment"), _w("refund"), _w("void"), _w("tick")
 _W_CHARGEBACK, _W_CHARGEBACK_2 = _w("chargeback"), _w("chargeback", 2)
 _W_REVERSED_8, _W_REVERSED_11 = _w("chargeback_reversed", 8), _w("chargeback_reversed", 11)
@@ -63,7 +64,7 @@ _W_BALANCE, _W_DEBIT, _W_CREDIT, _W_OTHER = _w("balance"), _w("debit"), _w("cred
 
 _KIND_PAYMENT, _KIND_REFUND, _KIND_VOID = int(Kind.PAYMENT), int(Kind.REFUND), int(Kind.VOID)
 _KIND_CHARGEBACK, _KIND_REVERSED = int(Kind.CHARGEBACK), int(Kind.CHARGEBACK_REVERSED)
-_KIND_TICK = int(Kind.TICK)
+_KIND_TICK, _KIND_OUTFLOW = int(Kind.TICK), int(Kind.OUTFLOW)
 _BALANCE, _DEBIT = int(Funding.BALANCE), int(Funding.DEBIT)
 _CREDIT, _OTHER = int(Funding.CREDIT), int(Funding.OTHER)
 
@@ -141,6 +142,8 @@ def kind_number(text: NDArray[np.uint8], at: int, size: int) -> int:
     first = word(text, at) & _MASKS[min(size, 8)]
     if size == 7 and first == _W_PAYMENT:
         return _KIND_PAYMENT
+    if size == 7 and first == _W_OUTFLOW:
+        return _KIND_OUTFLOW
     if size == 6 and first == _W_REFUND:
         return _KIND_REFUND
     if size == 4:

@@ -112,7 +112,8 @@ def _fill(events: Events, i: int, event: Event, text: _Text) -> None:
         _hash(event.channel),
     )
     events.amount[i] = event.amount
-    events.original_at[i] = -1 if event.kind is Kind.PAYMENT else event.original_occurred_at
+    takes_back = event.kind not in (Kind.PAYMENT, Kind.OUTFLOW)
+    events.original_at[i] = event.original_occurred_at if takes_back else -1
     events.funding[i] = event.funding
 
 

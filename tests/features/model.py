@@ -91,6 +91,9 @@ class Merchant:
     spent_total: int = 0
     first_at: int = -1
     last_at: int = -1
+    outflow: int = 0
+    balances: list[tuple[int, int]] = field(default_factory=list)
+    """(block of the clock, what was left after the event), event by event."""
 
     def roll(self, to_ms: int) -> None:
         then = local(to_ms, self.zone)
@@ -112,6 +115,14 @@ class Merchant:
 
     def apply(self, event: Event) -> None:
         self.roll(event.occurred_at)
+        if event.kind == Kind.OUTFLOW:
+            self.outflow += event.amount
+        else:
+            self._count(event)
+        left = sum(c.net for c in self.counted) - self.outflow
+        self.balances.append((self.now.block, left))
+
+    def _count(self, event: Event) -> None:
         at = event.occurred_at
         if event.kind != Kind.PAYMENT and event.original_at >= 0:
             at = min(event.original_at, event.occurred_at)
@@ -202,7 +213,7 @@ class Merchant:
                 number, amount, sum(t.sign * t.event.amount**2 for t in tickets)
             ),
         }
-        return found | self._since_first(nets)
+        return found | self._since_first(nets) | self._ever()
 
     def _since_first(self, nets: list[int]) -> dict[str, float]:
         names = ["tenure_days", "silence_days", "longest_gap_days"]
@@ -222,6 +233,35 @@ class Merchant:
             "volatility_28": spread(days, sum(nets), sum(net**2 for net in nets)),
             "trend": float((lately - before) / (lately + before)) if has_trend else nan,
         }
+
+    def _ever(self) -> dict[str, float]:
+        amount = sum(c.net for c in self.counted if c.is_ticket)
+        taken = -sum(c.net for c in self.counted if not c.is_ticket)
+        found = {"refund_share_ever": share(taken, amount)}
+        names = ["mean_month_net", "mean_month_payments"]
+        names += ["outflow_share", "lowest_balance_56", "lowest_balance"]
+        if self.first_at < 0:
+            return found | dict.fromkeys(names, nan)
+        days = self.now.day - local(self.first_at, self.zone).day + 1
+        number = sum(c.sign for c in self.counted if c.is_ticket)
+        month = Fraction(28 * max(0, amount - taken), days)
+        found |= {
+            "mean_month_net": float(month),
+            "mean_month_payments": 28 * max(0, number) / days,
+        }
+        if not self.outflow or not month:
+            return found | dict.fromkeys(names[2:], nan)
+        earlier = [left for block, left in self.balances if block < self.now.block - 1]
+        lately = [left for block, left in self.balances if block >= self.now.block - 1]
+        return found | {
+            "outflow_share": min(float(self.outflow / (month * days / 28)), 4.0),
+            "lowest_balance_56": months(min(earlier[-1:] + lately), month),
+            "lowest_balance": months(min(left for _, left in self.balances), month),
+        }
+
+
+def months(amount: int, month: Fraction) -> float:
+    return min(max(float(amount / month), -4.0), 100.0)
 
 
 def share(part: int, whole: int) -> float:

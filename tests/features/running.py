@@ -129,7 +129,7 @@ def streams(draw: st.DrawFn, payers: int = 6, length: int = 25) -> list[Step]:
             steps.append(Roll(now))
             continue
         occurred_at = now - draw(st.sampled_from(BACKS))
-        kind = draw(st.sampled_from([Kind.PAYMENT, Kind.PAYMENT, *list(Kind)[:5]]))
+        kind = draw(st.sampled_from([Kind.PAYMENT, Kind.PAYMENT, *list(Kind)[:5], Kind.OUTFLOW]))
         original_at = -1
         if kind != Kind.PAYMENT and draw(st.booleans()):
             original_at = occurred_at - draw(st.sampled_from(LOOKS_BACK))

@@ -10,7 +10,7 @@ from features.calendar import load_zone
 from features.events import Funding, Kind
 from features.layout import DAYS
 from features.roll import can_decay
-from features.update import TILE_LIMIT
+from features.update import LIFETIME_LIMIT, TILE_LIMIT
 from tests.features.model import Event
 from tests.features.running import DAY, HOUR, MINUTE, Outcome, Roll, Step, overflows, run, streams
 
@@ -179,7 +179,9 @@ def test_a_merchant_whose_first_event_is_a_refund_has_no_ratios() -> None:
     assert absent == {
         "tenure_days", "mean_day_net_28", "volatility_28", "trend", "largest_payer_share",
         "longest_gap_days", "silence_days", "night_share", "credit_share", "refund_share",
-        "chargeback_share", "mean_ticket", "ticket_spread",
+        "chargeback_share", "mean_ticket", "ticket_spread", "mean_month_net",
+        "mean_month_payments", "refund_share_ever", "outflow_share", "lowest_balance_56",
+        "lowest_balance",
     }  # fmt: skip
 
 
@@ -224,3 +226,45 @@ def test_a_count_never_passes_its_limit(sign: Kind) -> None:
     row = run([pay()]).row
     row.block_payments[0] = 2**31 - 1
     assert overflows(row, Kind.PAYMENT, 1, NOON, SHANGHAI)
+
+
+def test_outflows_are_no_payments_but_tell_what_is_left() -> None:
+    """1,000 in, 700 out (300 left), 400 in (700), 500 back (200), 900 in: 1,800 kept of 28 days."""
+    found = last(
+        [
+            pay(1000, NOON),
+            Event(Kind.OUTFLOW, 700, NOON + MINUTE),
+            pay(400, NOON + DAY),
+            Event(Kind.REFUND, 500, NOON + DAY + MINUTE, NOON),
+            pay(900, NOON + 27 * DAY),
+        ]
+    )
+    assert found["payments_28"] == 3
+    assert found["mean_month_net"] == pytest.approx(1800.0)
+    assert found["mean_month_payments"] == pytest.approx(3.0)
+    assert found["refund_share_ever"] == pytest.approx(500 / 2300)
+    assert found["outflow_share"] == pytest.approx(700 / 1800)
+    assert found["lowest_balance"] == pytest.approx(200 / 1800)
+    assert found["lowest_balance_56"] == pytest.approx(200 / 1800)
+
+
+def test_a_low_balance_leaves_the_last_weeks_but_not_the_memory() -> None:
+    steps: list[Step] = [pay(1000, NOON), Event(Kind.OUTFLOW, 1000, NOON + MINUTE)]
+    steps += [pay(600, NOON + n * DAY) for n in (1, 30, 60, 90)]
+    found = last(steps)
+    month = 28 * 3400 / 91
+    assert found["lowest_balance"] == 0.0
+    assert found["lowest_balance_56"] == pytest.approx(1200 / month)
+
+
+def test_without_outflows_nothing_is_said_of_balances() -> None:
+    found = last([pay(1000, NOON), Event(Kind.REFUND, 900, NOON + MINUTE)])
+    names = ["outflow_share", "lowest_balance", "lowest_balance_56"]
+    assert all(math.isnan(found[name]) for name in names)
+    assert found["mean_month_net"] == pytest.approx(2800.0)
+
+
+def test_outflows_stay_below_the_lifetime_limit() -> None:
+    row = run([Event(Kind.OUTFLOW, LIFETIME_LIMIT - 2, NOON)]).row
+    assert not overflows(row, Kind.OUTFLOW, 1, NOON, SHANGHAI)
+    assert overflows(row, Kind.OUTFLOW, 2, NOON, SHANGHAI)

@@ -95,7 +95,9 @@ PAUSES = (0, 1, MINUTE, 20 * MINUTE, HOUR, 5 * HOUR, 11 * HOUR, DAY, 2 * DAY)
 _steps = st.builds(
     _Step,
     merchant=st.integers(0, 3),
-    kind=st.sampled_from([Kind.PAYMENT] * 8 + [Kind.REFUND, Kind.VOID, Kind.CHARGEBACK]),
+    kind=st.sampled_from(
+        [Kind.PAYMENT] * 8 + [Kind.REFUND, Kind.VOID, Kind.CHARGEBACK, Kind.OUTFLOW]
+    ),
     amount=st.sampled_from([500, 20_000, 150_000, 2_000_000, 60_000_000]),
     payer=st.integers(0, 5),
     pause=st.sampled_from(PAUSES + (0, MINUTE) * 3 + (20 * DAY, 40 * DAY)),

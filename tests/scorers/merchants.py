@@ -38,6 +38,12 @@ STEADY_STALL: dict[str, float] = {
     "chargeback_share": 0.0,
     "mean_ticket": 38 * YUAN,
     "ticket_spread": 0.9,
+    "mean_month_net": 30_000 * YUAN,
+    "mean_month_payments": 800,
+    "refund_share_ever": 0.01,
+    "outflow_share": math.nan,
+    "lowest_balance_56": math.nan,
+    "lowest_balance": math.nan,
 }
 
 NEW_STALL = STEADY_STALL | {
@@ -79,6 +85,7 @@ COUNTS = {
     "payments_24h": 10_000,
 }
 SHARES = {"largest_payer_share", "night_share", "credit_share", "refund_share", "chargeback_share"}
+SHARES |= {"refund_share_ever"}
 
 
 def _values_of(name: str) -> st.SearchStrategy[float]:

@@ -35,7 +35,9 @@ anything = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3)
 )
 right: dict[str, st.SearchStrategy[Any]] = {
-    "kind": st.sampled_from(["payment", "refund", "chargeback", "chargeback_reversed", "void"]),
+    "kind": st.sampled_from(
+        ["payment", "refund", "chargeback", "chargeback_reversed", "void", "outflow"]
+    ),
     "currency": st.sampled_from(["CNY", "JPY", "KWD", "XXQ"]),
     "funding": st.sampled_from(["balance", "debit", "credit", "other", None]),
     "amount": st.integers(1, 10**15),

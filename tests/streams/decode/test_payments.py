@@ -67,6 +67,16 @@ def test_a_payment_has_no_original_time_whatever_it_says() -> None:
     assert decoded(written(original_occurred_at=NOW - 5)).row(0)["original_at"] == -1
 
 
+def test_an_outflow_is_read_alike_by_both_decoders() -> None:
+    plain = written(kind="outflow", original_occurred_at=NOW - 5)
+    escaped = plain.replace(b'"outflow"', b'"\\u006futflow"')
+    fast, slow = decoded(plain), decoded(escaped)
+
+    rows = [{**result.row(0), "offset": 0} for result in (fast, slow)]
+    assert rows[0] == rows[1]
+    assert (rows[0]["kind"], rows[0]["original_at"]) == (Kind.OUTFLOW, -1)
+
+
 @pytest.mark.parametrize(
     "value",
     [b'{"kind":"tick","occurred_at":%d}' % NOW, b' {"occurred_at" : %d, "kind":"tick"} ' % NOW],

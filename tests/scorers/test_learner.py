@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import math
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scorers.learner import LearnerState, OnlineScorecard
+from scorers.measures import auc
+from scorers.prior import BUILT_IN
+from scorers.scorecard import FEATURE_NAMES, FeatureWeight, Scorecard, probability, weights_of
+from tests.scorers.merchants import STEADY_STALL, feature_dicts, vector_of
+
+EXAMPLES = st.lists(st.tuples(feature_dicts(), st.booleans()), max_size=20)
+
+Example = tuple[dict[str, float | None], bool]
+
+
+def present(features: dict[str, float]) -> dict[str, float | None]:
+    """The features as an example carries them: None where one is absent."""
+    return {name: value if math.isfinite(value) else None for name, value in features.items()}
+
+
+def learnt(examples: list[Example], learner: OnlineScorecard | None = None) -> OnlineScorecard:
+    learner = learner or OnlineScorecard()
+    for features, bad in examples:
+        learner.learn_one(features, bad)
+    return learner
+
+
+def synthetic(n: int, bad_share_log_odds: float = -2.0, seed: int = 0) -> list[Example]:
+    """Synthetic outcomes: silence and a low trend are bad, many payers are good."""
+    random = np.random.default_rng(seed)
+    examples: list[Example] = []
+    for _ in range(n):
+        silence, trend = random.exponential(2.0), random.normal(0, 0.2)
+        log_odds = bad_share_log_odds + 0.8 * (silence - 2) / 2.5 - 1.5 * trend / 0.2
+        bad = bool(random.random() < 1 / (1 + math.exp(-log_odds)))
+        examples.append(({"silence_days": silence, "trend": trend}, bad))
+    return examples
+
+
+def test_before_any_outcome_it_says_what_the_prior_says() -> None:
+    contributions = np.empty(len(FEATURE_NAMES))
+    expected = probability(vector_of(STEADY_STALL), weights_of(BUILT_IN), contributions)
+    said = OnlineScorecard().predict_proba_one(present(STEADY_STALL))
+    assert said[True] == pytest.approx(expected, abs=1e-12)
+
+
+@given(EXAMPLES, feature_dicts())
+def test_the_kernel_says_what_the_learner_says(
+    examples: list[tuple[dict[str, float], bool]], merchant: dict[str, float]
+) -> None:
+    learner = learnt([(present(features), bad) for features, bad in examples])
+    weights = weights_of(learner.scorecard(version=7))
+    said = learner.predict_proba_one(present(merchant))[True]
+    kernel = probability(vector_of(merchant), weights, np.empty(len(FEATURE_NAMES)))
+    assert weights.version == 7
+    assert kernel == pytest.approx(said, abs=1e-9)
+
+
+@given(EXAMPLES, st.integers(0, 20))
+def test_interrupted_anywhere_it_goes_on_to_the_same_bits(
+    examples: list[tuple[dict[str, float], bool]], cut: int
+) -> None:
+    clean = [(present(features), bad) for features, bad in examples]
+    raw = msgspec.json.encode(learnt(clean[:cut]).state())
+    resumed = OnlineScorecard().restored(msgspec.json.decode(raw, type=LearnerState))
+    assert learnt(clean[cut:], resumed).state() == learnt(clean).state()
+
+
+@given(EXAMPLES)
+def test_the_covariance_stays_symmetric_positive_and_never_grows(
+    examples: list[tuple[dict[str, float], bool]],
+) -> None:
+    learner, before = OnlineScorecard(), math.inf
+    for features, bad in examples:
+        learner.learn_one(present(features), bad)
+        covariance = np.array(learner.state().covariance)
+        assert np.array_equal(covariance, covariance.T)
+        assert np.linalg.eigvalsh(covariance).min() > 0
+        assert np.trace(covariance) <= before
+        before = float(np.trace(covariance))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e19])
+def test_a_value_that_cannot_be_true_is_rejected_and_changes_nothing(value: float) -> None:
+    examples = synthetic(200)
+    learner = learnt(examples)
+    before = learner.predict_proba_one(present(STEADY_STALL))
+    learner.learn_one(present(STEADY_STALL) | {"trend": value}, True)
+    learner.learn_one(present(STEADY_STALL) | {"net_28": value}, False)
+    assert learner.predict_proba_one(present(STEADY_STALL)) == before
+    assert (learner.examples, learner.rejected) == (200, 2)
+    more = synthetic(200, seed=1)
+    unspoilt = learnt(more, learnt(examples))
+    assert learnt(more, learner).predict_proba_one(present(STEADY_STALL)) == (
+        unspoilt.predict_proba_one(present(STEADY_STALL))
+    )
+
+
+def test_a_feature_that_was_constant_for_long_cannot_throw_the_model() -> None:
+    constant = [(present(STEADY_STALL) | {"chargeback_share": 0.0}, False)] * 545
+    learner = learnt(constant)
+    before = learner.predict_proba_one(present(STEADY_STALL))[True]
+    learner.learn_one(present(STEADY_STALL) | {"chargeback_share": 1.0}, True)
+    after = learner.predict_proba_one(present(STEADY_STALL))[True]
+    assert abs(after - before) < 0.02
+    assert learner.standardised({"chargeback_share": 1.0})["chargeback_share"] == 4.0
+
+
+def test_one_pass_over_a_hundred_outcomes_is_worth_a_batch_fit() -> None:
+    """Against the mode of the same posterior, found by Newton's method over all at once."""
+    train, later = synthetic(100), synthetic(2000, seed=9)
+    learner = learnt(train)
+    z = np.array([[1.0, *learner.standardised(x).values()] for x, _ in train])
+    y = np.array([float(bad) for _, bad in train])
+    start = np.concatenate(([BUILT_IN.bias], weights_of(BUILT_IN).weight))
+    precision = np.diag([1 / 1.5**2] + [1 / 0.5**2] * len(FEATURE_NAMES))
+    mode = start
+    for _ in range(30):
+        p = 1 / (1 + np.exp(-z @ mode))
+        slope = z.T @ (p - y) + precision @ (mode - start)
+        mode = mode - np.linalg.solve((z.T * (p * (1 - p))) @ z + precision, slope)
+    held = np.array([[1.0, *learner.standardised(x).values()] for x, _ in later])
+    outcomes = [bad for _, bad in later]
+    batch = auc(outcomes, held @ mode)
+    online = auc(outcomes, [learner.predict_proba_one(x)[True] for x, _ in later])
+    assert online == pytest.approx(batch, abs=0.01)
+    assert online > 0.75
+
+
+def test_rare_outcomes_leave_the_probabilities_unbiased() -> None:
+    random = np.random.default_rng(3)
+    examples: list[Example] = [
+        ({"trend": float(random.normal(0, 0.2))}, bool(random.random() < 0.003))
+        for _ in range(10_000)
+    ]
+    learner = learnt(examples)
+    mean = float(np.mean([learner.predict_proba_one(x)[True] for x, _ in examples]))
+    assert 0.002 < mean < 0.004
+
+
+def test_it_starts_from_the_prior_that_it_is_given() -> None:
+    prior = Scorecard(4, -1.0, (FeatureWeight("trend", 0.7, 0.0, 0.2),))
+    learner = OnlineScorecard(prior)
+    assert learner.scorecard(4) == prior
+    with pytest.raises(ValueError, match="above 0"):
+        OnlineScorecard(prior, weight_sd=0.0)
+
+
+@pytest.mark.parametrize(
+    ("broken", "complaint"),
+    [
+        ({"features": ["net_28"]}, "other features"),
+        ({"mean": [0.0]}, "not of"),
+        ({"mean": [math.nan] * (len(FEATURE_NAMES) + 1)}, "not finite"),
+    ],
+)
+def test_a_state_that_does_not_fit_is_refused(broken: dict[str, object], complaint: str) -> None:
+    state = msgspec.structs.replace(OnlineScorecard().state(), **broken)
+    with pytest.raises(ValueError, match=complaint):
+        OnlineScorecard().restored(state)
