@@ -74,7 +74,8 @@ class Recording(NamedTuple):
 def load(folder: Path, zone_name: str = "Asia/Shanghai") -> Recording:
     """Read a folder and take the features of each loan's merchant at its draw.
 
-    Events before the draw count, and none at it or later.
+    Events before the draw count, and none at it or later; a merchant without any has the features
+    of one of whom nothing is known.
 
     Raises:
         OperatorError: a file is missing or malformed.
@@ -96,20 +97,20 @@ def load(folder: Path, zone_name: str = "Asia/Shanghai") -> Recording:
             counts += _apply(partition, batch, offset)
             offset += len(batch)
         row = partition.row_bytes(loan.merchant_id.encode())
-        if row is None:
-            raise OperatorError(
-                f"loan {loan.loan_id}: merchant {loan.merchant_id} has no event before its draw."
-            )
         examples.append(Example(loan, features_at(row, zone, loan.drawn_at)))
     examples.sort(key=lambda example: (example.loan.ended_at, example.loan.loan_id))
     return Recording(examples, offset, int(counts[10:].sum()))
 
 
-def features_at(row: bytes, zone: Zone, at: int) -> dict[str, float | None]:
-    """Return a row's features by name as of a time (epoch ms); None where absent."""
+def features_at(row: bytes | None, zone: Zone, at: int) -> dict[str, float | None]:
+    """Return a row's features by name as of a time (epoch ms); None where absent.
+
+    Without a row: those of a merchant of whom nothing is known.
+    """
     rows = Rows()
     number = rows.add(b"looked at")
-    rows.table[number * ROW.itemsize :][: ROW.itemsize] = np.frombuffer(row, np.uint8)
+    if row is not None:
+        rows.table[number * ROW.itemsize :][: ROW.itemsize] = np.frombuffer(row, np.uint8)
     known = rows.row(number)
     roll(known, at, zone)
     vector = np.empty(FEATURE_COUNT)

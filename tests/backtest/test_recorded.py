@@ -64,6 +64,14 @@ def test_refused_events_are_counted_and_duplicates_are_not(tmp_path: Path) -> No
     assert recording.examples[0].features["net_28"] == 2000
 
 
+def test_of_a_merchant_without_events_before_the_draw_nothing_is_known(tmp_path: Path) -> None:
+    loans = f"l1,m1,{START},{START},0\nl2,m2,{START + 1},{START + 1},1\n"
+    for example in load(folder(tmp_path, [event(1, START)], loans)).examples:
+        assert example.features["net_28"] == 0
+        assert example.features["tenure_days"] is None
+        assert example.features["lowest_balance"] is None
+
+
 @pytest.mark.parametrize(
     ("loans", "complaint"),
     [
@@ -71,7 +79,6 @@ def test_refused_events_are_counted_and_duplicates_are_not(tmp_path: Path) -> No
         (f"l1,m1,{START},{START - 1},0\n", "line 2: the loan ended before it was drawn"),
         (f"l1,m1,{START},{START},0\n" * 2, "line 3: loan l1 is there twice"),
         (f"l1,m1,{START},{START},maybe\n", "line 2"),
-        (f"l1,m2,{START + 1},{START + 1},0\n", "m2 has no event before its draw"),
     ],
 )
 def test_loans_that_make_no_sense_are_named(tmp_path: Path, loans: str, complaint: str) -> None:

@@ -53,14 +53,12 @@ def read_invoices(path: Path) -> list[Invoice]:
 
 
 def fen(yuan: str) -> int:
-    """Yuan to fen, exactly.
+    """Yuan to the nearest fen.
 
     >>> fen("9401.71"), fen("-2290.6")
     (940171, -229060)
     """
-    amount = Decimal(yuan) * 100
-    assert amount == int(amount), f"{yuan} is no whole number of fen"
-    return int(amount)
+    return int((Decimal(yuan) * 100).to_integral_value())
 
 
 def events(invoices: list[Invoice]) -> list[dict[str, Any]]:
