@@ -21,6 +21,7 @@ from streams.worker.ending import end_process
 from streams.worker.memory import give_back_memory
 from streams.worker.outbox import Outbox
 from streams.worker.payments import PaymentProcessor
+from streams.worker.stalled import reread_stalled
 from streams.worker.ticks import publish_ticks
 from streams.worker.versions import VersionReader, Versions
 
@@ -244,7 +245,12 @@ def _declare(app: App) -> None:
 
 def _background(app: App) -> Any:
     async def background() -> None:
-        tasks = [app.version_reader.run(), app.checkpointer.run(), report_partitions(app)]
+        tasks = [
+            app.version_reader.run(),
+            app.checkpointer.run(),
+            report_partitions(app),
+            reread_stalled(app),
+        ]
         if app.settings.ticks:
             tasks.append(publish_ticks(app))
         await asyncio.gather(*tasks)

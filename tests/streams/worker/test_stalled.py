@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka.errors import IllegalStateError
+from faust.types import TP
+
+from streams.worker.stalled import reread_stalled
+
+PERIOD_S = 0.02
+
+
+class StubApp:
+    """One partition at offset 7; `lag` records wait behind it."""
+
+    def __init__(self, lag: int, error: Exception | None = None) -> None:
+        self.holding = SimpleNamespace(number=3, next_offset=7, lock=asyncio.Lock())
+        self.holdings = SimpleNamespace(active=lambda: [self.holding])
+        self.fold_consumer = self
+        self.lag, self.error = lag, error
+        self.read: list[dict[TP, int]] = []
+
+    def lag_records(self, partition: int) -> int:
+        return self.lag
+
+    def input_tp(self, partition: int) -> TP:
+        return TP("payments", partition)
+
+    async def read_from(self, offsets: dict[TP, int]) -> None:
+        self.read.append(offsets)
+        if self.error is not None:
+            raise self.error
+
+
+async def watched(app: StubApp, meanwhile: Any = None) -> list[dict[TP, int]]:
+    """What was read again in ten periods."""
+    watching = asyncio.create_task(reread_stalled(app, PERIOD_S))  # type: ignore[arg-type]
+    for _ in range(50):
+        await asyncio.sleep(PERIOD_S / 5)
+        if meanwhile is not None:
+            meanwhile()
+    assert not watching.done()
+    watching.cancel()
+    return app.read
+
+
+async def test_a_partition_that_stands_with_records_waiting_is_read_again() -> None:
+    read = await watched(StubApp(lag=2))
+    assert read
+    assert all(offsets == {TP("payments", 3): 7} for offsets in read)
+
+
+async def test_a_partition_with_nothing_waiting_is_left_alone() -> None:
+    assert await watched(StubApp(lag=0)) == []
+
+
+async def test_a_partition_that_moves_is_left_alone() -> None:
+    app = StubApp(lag=2)
+
+    def move() -> None:
+        app.holding.next_offset += 1
+
+    assert await watched(app, move) == []
+
+
+async def test_a_partition_at_work_on_a_fold_is_left_alone() -> None:
+    app = StubApp(lag=2)
+    async with app.holding.lock:
+        assert await watched(app) == []
+
+
+@pytest.mark.parametrize("error", [IllegalStateError("lost"), TimeoutError()])
+async def test_a_broker_that_does_not_answer_ends_nothing(error: Exception) -> None:
+    assert len(await watched(StubApp(lag=2, error=error))) > 1
