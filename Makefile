@@ -25,6 +25,7 @@ bench: $(RUNTIME) ## duoshou bench, for example ARGS="throughput --broker apache
 	$(BIN)/duoshou bench $(ARGS)
 
 backtest-outcomes: $(DEVELOPMENT) ## What learning is worth on real data: TRAIN=DIR SCORE=DIR
+	$(if $(and $(TRAIN),$(SCORE)),,$(error say both folders: make backtest-outcomes TRAIN=DIR SCORE=DIR))
 	@$(BIN)/python -m tests.backtest.outcomes $(TRAIN) $(SCORE)
 
 test: $(DEVELOPMENT) ## All tests (the slow ones start a real Apache Kafka: java and mvn)

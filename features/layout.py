@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """Raised whenever the layout or the meaning of a field changes; see `features.upgrade`."""
 
 DAYS: Final = 35
@@ -66,7 +66,7 @@ FIELDS: Final = (
     Field("hour", "<i4", (), "hour", "Local hour to which the ring of hours is rolled"),
     Field("first_day", "<i4", (), "day", "Local day of the oldest payment"),
     Field("last_day", "<i4", (), "day", "Local day of the newest payment"),
-    Field("touched_day", "<i4", (), "day", "Newest local day whose tile has been written"),
+    Field("touched_day", "<i4", (), "day", "Newest local day that an event was counted on"),
     Field("limit_version", "<u4", (), "", "Limit updates so far"),
     Field("limit", "<i8", (), "minor units", "The limit in force"),
     Field("raised_at", "<i8", (), "ms", "Event time of the last raise; -1 before the first"),

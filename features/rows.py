@@ -5,11 +5,13 @@ from typing import Final, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from features.calendar import Zone
 from features.compiler import inlined
 from features.hashing import hash_of
 from features.keys import DELETED, HEAP, LONGEST_ID, ROWS, SLOTS, Keys, append, fill, find
 from features.layout import ROW
 from features.restore import Records, restore_records
+from features.roll import roll
 from features.upgrade import UnreadableRow, upgraded
 from features.views import Row, RowViews, blank
 
@@ -217,3 +219,26 @@ class Rows:
 
     def _bytes(self) -> NDArray[np.uint8]:
         return self._rows.view(np.uint8).reshape(len(self._rows), ROW.itemsize)
+
+
+def row_at(value: bytes | None, at: int, zone: Zone) -> Row:
+    """Return a row of its own from a row's bytes, rolled to a time.
+
+    Args:
+        value: bytes of one row of the present schema version; None for a merchant of whom nothing
+            is known.
+        at: event time, epoch ms; a row that is later stays.
+        zone: where the merchant's day begins.
+
+    Raises:
+        ValueError: the bytes are not a row.
+    """
+    if value is not None and len(value) != ROW.itemsize:
+        raise ValueError(f"a row has {ROW.itemsize} bytes, this one {len(value)}")
+    rows = Rows()
+    number = rows.add(b"looked at")
+    if value is not None:
+        rows.table[number * ROW.itemsize :][: ROW.itemsize] = np.frombuffer(value, np.uint8)
+    row = rows.row(number)
+    roll(row, at, zone)
+    return row

@@ -2,8 +2,8 @@
 
 Each kind has a tile: that of its own time, or, for the kinds that take something back, that of
 the payment where its time is given. Tiles are signed sums, so a refund may come before its
-payment: the order of events with the same times does not matter to them;
-only the lowest balance is that of the order in which they came.
+payment: the order of events with the same times does not matter to them. Only the lowest balance
+is that of the order in which they came.
 """
 
 from typing import Final

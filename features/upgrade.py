@@ -3,9 +3,29 @@
 from collections.abc import Callable
 from typing import Final
 
+import numpy as np
+
+from features.calendar import NEVER
 from features.layout import ROW, SCHEMA_VERSION
 
-UPGRADES: Final[dict[int, Callable[[bytes], bytes]]] = {}
+_BEFORE_OUTFLOWS: Final = int(ROW.fields["total_outflow"][1]) if ROW.fields else 0
+"""Bytes of a row of version 1."""
+
+
+def _with_outflows(value: bytes) -> bytes:
+    """Add the fields of outflows (version 2): none so far, the lowest balance is today's."""
+    if len(value) != _BEFORE_OUTFLOWS:
+        return value  # its size will be complained of
+    row = np.frombuffer(value + bytes(ROW.itemsize - len(value)), ROW).copy()
+    row["schema_version"] = 2
+    known = int(row["offset"][0]) >= 0
+    low = row["total_amount"] - row["total_refunded"] if known else NEVER
+    row["balance_low"] = low
+    row["block_balance_low"] = low
+    return row.tobytes()
+
+
+UPGRADES: Final[dict[int, Callable[[bytes], bytes]]] = {1: _with_outflows}
 """By schema version: from a row of that version to one of the next. Every change of
 `SCHEMA_VERSION` adds the step from the version before it."""
 

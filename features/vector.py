@@ -15,6 +15,9 @@ from features.views import Row
 from features.wide import add, multiply, to_float
 
 WEEK: Final = 7
+_LARGEST_OUTFLOW_SHARE: Final = 4.0
+_LEAST_MONTHS: Final = -4.0
+_MOST_MONTHS: Final = 100.0
 _HALF: Final = 29
 _HALF_MASK: Final = 2**_HALF - 1
 _CROSS_MASK: Final = 2**30 - 1
@@ -33,11 +36,7 @@ class Feature(NamedTuple):
 
 _NO_PAYMENT: Final = "before the first payment"
 _NO_TICKETS: Final = "without payments in both blocks"
-
 _NO_OUTFLOW: Final = "before the first outflow, or without net"
-LARGEST_OUTFLOW_SHARE: Final = 4.0
-LOWEST_MONTHS: Final = -4.0
-MOST_MONTHS: Final = 100.0
 
 FEATURES: Final = (
     Feature("tenure_days", "days", "Local days from the first payment to today", _NO_PAYMENT),
@@ -319,7 +318,8 @@ def _by_block(row: Row, out: NDArray[np.float64]) -> None:
 
 @inlined
 def _months(amount: int, month: float) -> float:
-    return min(max(float(amount) / month, LOWEST_MONTHS), MOST_MONTHS)
+    """Return an amount in months of net, within bounds."""
+    return min(max(float(amount) / month, _LEAST_MONTHS), _MOST_MONTHS)
 
 
 @inlined
@@ -339,7 +339,7 @@ def _ever(row: Row, out: NDArray[np.float64]) -> None:
     out[_MEAN_MONTH_NET] = net / months
     out[_MEAN_MONTH_PAYMENTS] = float(max(int(row.total_payments), 0)) / months
     if row.total_outflow > 0 and net > 0.0:
-        out[_OUTFLOW_SHARE] = min(float(row.total_outflow) / net, LARGEST_OUTFLOW_SHARE)
+        out[_OUTFLOW_SHARE] = min(float(row.total_outflow) / net, _LARGEST_OUTFLOW_SHARE)
         low = min(int(row.block_balance_low[0]), int(row.block_balance_low[1]))
         out[_LOWEST_BALANCE_56] = _months(low, net / months)
         out[_LOWEST_BALANCE] = _months(int(row.balance_low), net / months)

@@ -6,11 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 
-from features.layout import ROW
-from features.roll import roll
-from features.rows import Rows
+from features.rows import row_at
 from features.vector import FEATURES, compute
 from scorers import engine
 from scorers.policy import FACTOR_FEATURES, FACTOR_NAMES, args_of, factor_of, pd_factor, target
@@ -97,14 +94,7 @@ def explain(row: bytes, version: Version, zone: Zone, as_of: int) -> Explanation
     Raises:
         ValueError: the bytes are not a row.
     """
-    if len(row) != ROW.itemsize:
-        raise ValueError(f"a row has {ROW.itemsize} bytes, this one {len(row)}")
-    rows = Rows()
-    number = rows.add(b"explained")
-    rows.table[number * ROW.itemsize :][: ROW.itemsize] = np.frombuffer(row, np.uint8)
-    known = rows.row(number)
-    roll(known, as_of, zone)
-
+    known = row_at(row, as_of, zone)
     weights, policy = weights_of(version.scorecard), args_of(version.policy)
     scratch = engine.new_scratch()
     compute(known, scratch.vector)

@@ -12,7 +12,7 @@ It is a River classifier, and what it has learnt is a `Scorecard`.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import msgspec
 import numpy as np
@@ -60,7 +60,8 @@ class OnlineScorecard(base.Classifier):
     """Learns a scorecard from outcomes, one at a time.
 
     Args:
-        prior: where learning starts; its means, scales, transforms and clips are kept.
+        prior: where learning starts; its means, scales, transforms and clips are kept, and a
+            feature that it leaves out is not learnt.
         weight_sd: how far a weight may be from the prior's (one standard deviation).
         bias_sd: the same of the bias.
 
@@ -89,6 +90,8 @@ class OnlineScorecard(base.Classifier):
         self._mean = np.concatenate(([self._weights.bias], self._weights.weight))
         deviations = np.full(len(self._mean), float(weight_sd))
         deviations[0] = bias_sd
+        known = {entry.feature for entry in prior.features}
+        deviations[1:][[name not in known for name in FEATURE_NAMES]] = 0.0
         self._covariance = np.diag(deviations**2)
         self.examples = 0
         self.rejected = 0
@@ -103,10 +106,11 @@ class OnlineScorecard(base.Classifier):
         An example with a value that is not finite, or larger than any feature, is counted as
         rejected and changes nothing.
         """
-        z = self._standardised(x)
-        if z is None:
+        given = (x.get(name) for name in FEATURE_NAMES)
+        if not all(value is None or _plausible(value) for value in given):
             self.rejected += 1
             return
+        z = self._inputs(x)
         direction = self._covariance @ z
         spread = float(z @ direction)
         moved = _posterior_step(float(self._mean @ z), spread, bool(y))
@@ -123,11 +127,9 @@ class OnlineScorecard(base.Classifier):
     def predict_proba_one(self, x: Features, **_: Any) -> dict[Any, float]:
         """Return the probability of default (True) and of none (False).
 
-        A value that is not finite counts as absent, as in the kernel.
+        A value that cannot be true counts as absent.
         """
-        known = {name: value for name, value in x.items() if value is None or _plausible(value)}
-        z = self._standardised(known)
-        p = 0.5 if z is None else _logistic(float(self._mean @ z))
+        p = _logistic(float(self._mean @ self._inputs(x)))
         return {False: 1.0 - p, True: p}
 
     def scorecard(self, version: int) -> Scorecard:
@@ -137,9 +139,9 @@ class OnlineScorecard(base.Classifier):
             ValueError: it is not fit to be published.
         """
         learnt = dict(zip(FEATURE_NAMES, self._mean[1:].tolist(), strict=True))
-        entries = {entry.feature: entry for entry in self.prior.features}
         features = tuple(
-            msgspec.structs.replace(entry, weight=learnt[name]) for name, entry in entries.items()
+            msgspec.structs.replace(entry, weight=learnt[entry.feature])
+            for entry in self.prior.features
         )
         card = Scorecard(version=version, bias=float(self._mean[0]), features=features)
         check_scorecard(card)
@@ -176,23 +178,20 @@ class OnlineScorecard(base.Classifier):
 
     def standardised(self, x: Features) -> dict[str, float]:
         """Return the features as the learner sees them: standardised, clipped, none absent."""
-        z = self._standardised({n: v for n, v in x.items() if v is None or _plausible(v)})
-        return {} if z is None else dict(zip(FEATURE_NAMES, z[1:].tolist(), strict=True))
+        return dict(zip(FEATURE_NAMES, self._inputs(x)[1:].tolist(), strict=True))
 
-    def _standardised(self, x: Features) -> NDArray[np.float64] | None:
-        """Return 1 and the standardised features; None when a value cannot be true."""
+    def _inputs(self, x: Features) -> NDArray[np.float64]:
+        """Return 1 and the standardised features; a value that cannot be true counts as absent."""
         z = np.empty(len(FEATURE_NAMES) + 1)
         z[0] = 1.0
         for place, name in enumerate(FEATURE_NAMES):
             value = x.get(name)
-            if value is not None and not _plausible(value):
-                return None
-            known = math.nan if value is None else float(value)
+            known = math.nan if value is None or not _plausible(value) else float(value)
             z[place + 1] = standardised(known, place, self._weights)
         return z
 
 
-class _Step(msgspec.Struct, frozen=True):
+class _Step(NamedTuple):
     gain: float
     """y less the probability at the posterior mode, -1 to 1."""
     curvature: float

@@ -160,8 +160,14 @@ def cross_validate(examples: Sequence[Example], progress: Callable[[], None]) ->
 
 
 def train_and_score(train: Sequence[Example], score: Sequence[Example]) -> Result:
-    """Learn in one pass over one set of loans and score another."""
+    """Learn in one pass over one set of loans and score another.
+
+    Raises:
+        ValueError: all loans to score ended alike.
+    """
     bad = np.array([example.loan.bad for example in score])
+    if bad.all() or not bad.any():
+        raise ValueError("the loans to score must not all have ended alike")
     held = _Held(bad, {name: _scores(model, train, score) for name, model in _made()})
     return Result(len(score), int(bad.sum()), {name: _quality(name, [[held]]) for name in MODELS})
 

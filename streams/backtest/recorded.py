@@ -17,9 +17,8 @@ import msgspec
 import numpy as np
 
 from features.calendar import load_zone
-from features.layout import ROW
-from features.roll import roll
-from features.rows import Rows
+from features.events import Outcome
+from features.rows import row_at
 from features.vector import FEATURE_COUNT, FEATURES, compute
 from scorers.partition import Partition
 from streams.contract.currencies import MINOR_DIGITS_TABLE
@@ -99,7 +98,7 @@ def load(folder: Path, zone_name: str = "Asia/Shanghai") -> Recording:
         row = partition.row_bytes(loan.merchant_id.encode())
         examples.append(Example(loan, features_at(row, zone, loan.drawn_at)))
     examples.sort(key=lambda example: (example.loan.ended_at, example.loan.loan_id))
-    return Recording(examples, offset, int(counts[10:].sum()))
+    return Recording(examples, offset, int(counts[Outcome.CONFLICT :].sum()))
 
 
 def features_at(row: bytes | None, zone: Zone, at: int) -> dict[str, float | None]:
@@ -107,14 +106,8 @@ def features_at(row: bytes | None, zone: Zone, at: int) -> dict[str, float | Non
 
     Without a row: those of a merchant of whom nothing is known.
     """
-    rows = Rows()
-    number = rows.add(b"looked at")
-    if row is not None:
-        rows.table[number * ROW.itemsize :][: ROW.itemsize] = np.frombuffer(row, np.uint8)
-    known = rows.row(number)
-    roll(known, at, zone)
     vector = np.empty(FEATURE_COUNT)
-    compute(known, vector)
+    compute(row_at(row, at, zone), vector)
     return {
         feature.name: float(value) if np.isfinite(value) else None
         for feature, value in zip(FEATURES, vector, strict=True)

@@ -54,7 +54,7 @@ def outcomes(
             else:
                 result = train_and_score(learnt.examples, scored.examples)
         except ValueError as error:
-            raise OperatorError(f"{train}: {error}.") from None
+            raise OperatorError(f"{score}: {error}.") from None
     if as_json:
         typer.echo(msgspec.json.encode(result.summary()).decode())
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,10 +13,8 @@ from scorers.measures import brier, log_loss
 from streams.backtest.outcomes import CHAMPION, PRIOR, cross_validate
 from tests.backtest.layouts import LAYOUTS
 from tests.backtest.outcomes import backtest
+from tests.real_data import DATA
 
-DATA = Path(
-    os.environ.get("DUOSHOU_SHARED_DATA", Path(__file__).resolve().parents[2] / "../shared/data")
-)
 MUST_REACH = {"invoices": 0.86, "czech_bank": 0.88}
 DAY_MS = 86_400_000
 START = 1_600_000_000_000
@@ -91,6 +88,14 @@ def test_too_few_merchants_for_folds_are_an_error_that_says_so(tmp_path: Path) -
     done = command("--train", str(train), "--score", str(train))
     assert done.returncode == 1
     assert "5 folds need 5 merchants of each outcome" in done.stderr
+
+
+def test_loans_that_all_ended_alike_cannot_be_ranked(tmp_path: Path) -> None:
+    train = recorded(tmp_path / "train", merchants=30)
+    score = recorded(tmp_path / "score", merchants=2, first=100)
+    done = command("--train", str(train), "--score", str(score))
+    assert done.returncode == 1
+    assert "score: the loans to score must not all have ended alike" in done.stderr
 
 
 def test_nobody_is_scored_by_a_model_that_has_learnt_from_the_same_merchant(

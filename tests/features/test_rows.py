@@ -211,6 +211,26 @@ def test_an_older_row_is_upgraded_step_by_step(monkeypatch: pytest.MonkeyPatch) 
     assert (limit_of(rows, b"b"), len(rows)) == (6, 3)
 
 
+def test_a_row_from_before_outflows_goes_on_from_its_balance() -> None:
+    now = np.frombuffer(row_bytes(4, limit=6), ROW).copy()
+    now["total_amount"], now["total_refunded"] = 900, 200
+    raw = now.tobytes()
+    old = (1).to_bytes(2, "little") + raw[2:1376]
+    rows = restored([Record(b"a", old), Record(b"never paid", (1).to_bytes(2, "little") + raw[2:8] +
+                     (-1).to_bytes(8, "little", signed=True) + raw[16:1376])])  # fmt: skip
+    row = rows.row(rows.find(b"a"))
+    assert (row.schema_version, row.offset, row.limit) == (SCHEMA_VERSION, 4, 6)
+    assert (row.total_amount, row.total_refunded, row.total_outflow) == (900, 200, 0)
+    assert (row.balance_low, *row.block_balance_low) == (700, 700, 700)
+    row = rows.row(rows.find(b"never paid"))
+    assert (row.balance_low, *row.block_balance_low) == (NEVER, NEVER, NEVER)
+
+
+def test_an_old_row_of_another_size_is_refused() -> None:
+    with pytest.raises(UnreadableRow, match="has 1408 bytes, but this has 1375"):
+        restored([Record(b"a", row_bytes(1, version=1)[:1375])])
+
+
 @pytest.mark.parametrize("key", [b"", b"k" * 65])
 def test_a_key_that_is_no_merchant_id_is_refused(key: bytes) -> None:
     with pytest.raises(UnreadableRow, match="a merchant id has 1 to 64 bytes"):

@@ -23,10 +23,8 @@ from streams.brokers.provision import apply_topics
 from streams.settings import Settings
 from tests.integration.invoices import events, midnight, read_invoices
 from tests.integration.watched import WatchedWorker
+from tests.real_data import DATA
 
-DATA = Path(
-    os.environ.get("DUOSHOU_SHARED_DATA", Path(__file__).resolve().parents[2] / "../shared/data")
-)
 SALES = DATA / "invoices" / "sales.csv.gz"
 
 pytestmark = pytest.mark.skipif(

@@ -148,6 +148,13 @@ def test_it_starts_from_the_prior_that_it_is_given() -> None:
     prior = Scorecard(4, -1.0, (FeatureWeight("trend", 0.7, 0.0, 0.2),))
     learner = OnlineScorecard(prior)
     assert learner.scorecard(4) == prior
+    learner.learn_one({"trend": -0.3, "silence_days": 9.0}, True)
+    said = learner.predict_proba_one({"trend": -0.3, "silence_days": 4.0})[True]
+    vector = vector_of(
+        dict.fromkeys(FEATURE_NAMES, math.nan) | {"trend": -0.3, "silence_days": 4.0}
+    )
+    kernel = probability(vector, weights_of(learner.scorecard(5)), np.empty(len(FEATURE_NAMES)))
+    assert kernel == pytest.approx(said, abs=1e-9)
     with pytest.raises(ValueError, match="above 0"):
         OnlineScorecard(prior, weight_sd=0.0)
 
