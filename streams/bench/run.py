@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import time
+from bisect import bisect_right
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -30,8 +32,9 @@ if TYPE_CHECKING:
 HOUR_MS = 3_600_000
 LOAD_HOURS = 5 * 24.0
 """Event time that a load spans: long enough for starter amounts, days that close and raises."""
-WARM_UP_S = 20.0
-"""Seconds of load before latencies count."""
+WARM_UP_S = 60.0
+"""Seconds of load before latencies count: for most of a minute the JVM of a broker that has just
+started compiles its own hot paths, on the cores that the worker needs (18 s of CPU were seen)."""
 FIXED_BYTES = 300_000_000
 """Resident memory of a worker without merchants, by the target that bytes_per_merchant serves."""
 
@@ -114,11 +117,13 @@ def latency(
 
     def when(partition: int, offset: int) -> float | None:
         offsets, times = sent_at.get(partition, ([], []))
-        i = int(np.searchsorted(offsets, offset, side="right")) - 1
+        i = bisect_right(offsets, offset) - 1
         return times[i] if i >= 0 and times[i] >= counts_from else None
 
-    # Sender and listener share this interpreter: one must not wait 5 ms for the other's turn.
+    # Sender and listener share this interpreter: one must not wait 5 ms for the other's turn,
+    # and neither for the collector to go through half a million payments.
     sys.setswitchinterval(0.0005)
+    gc.disable()
     with WorkerProcess(settings) as worker:
         worker.await_ready()
         listener = UpdateListener(settings, when)
@@ -157,9 +162,10 @@ async def _send_steadily(
     topic = settings.topics.payments.name
     load = load_up_to_now(payments, merchants, LOAD_HOURS, seed=time.time_ns() % 2**31)
     rows = [row for chunk in load.chunks() for row in chunk]
-    waiting: list[asyncio.Future[aiokafka.structs.RecordMetadata]] = []
+    waiting: set[asyncio.Future[aiokafka.structs.RecordMetadata]] = set()
 
     def note(at: float, future: asyncio.Future[aiokafka.structs.RecordMetadata]) -> None:
+        waiting.discard(future)
         written = future.result()
         offsets, times = sent_at.setdefault(written.partition, ([], []))
         times.append(at)
@@ -179,7 +185,7 @@ async def _send_steadily(
                     at = time.time()
                     future = await producer.send_batch(batch, topic, partition=partition)
                     future.add_done_callback(partial(note, at))
-                    waiting.append(future)
+                    waiting.add(future)
             done = max(done, due)
             await asyncio.sleep(0.004)
         await asyncio.gather(*waiting)

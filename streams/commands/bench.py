@@ -56,7 +56,7 @@ def latency(
     bootstrap_servers: BootstrapServers = None,
     broker: BrokerOption = Broker.APACHE,
     rate: Annotated[float, typer.Option(min=1, help="Payments per second.")] = 5000,
-    duration: Annotated[float, typer.Option(min=1, help="Seconds.")] = 30,
+    duration: Annotated[float, typer.Option(min=1, help="Seconds that count.")] = 60,
     merchants: Merchants = 2_000,
     partitions: Partitions = 4,
     as_json: AsJson = False,

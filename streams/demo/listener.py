@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from streams.settings import Settings
 
+POLL_MS = 10
+"""kafka-python now and then sleeps through the whole timeout although records have come."""
+
 
 class UpdateListener(threading.Thread):
     """Follows the topic of limit updates.
@@ -58,7 +61,7 @@ class UpdateListener(threading.Thread):
         decode = msgspec.json.Decoder(LimitUpdate).decode
         try:
             while not self._stopping.is_set():
-                for records in consumer.poll(timeout_ms=100).values():
+                for records in consumer.poll(timeout_ms=POLL_MS).values():
                     for record in records:
                         self._take(decode(record.value))
         finally:

@@ -7,6 +7,7 @@ depends on the partitions of a worker and on nothing that a payment says.
 
 import platform
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from time import monotonic, time
 from typing import Final, Literal, get_args
@@ -219,8 +220,15 @@ class Metrics:
             self._dead_letters.labels(reason)
         for direction in ("raise", "cut"):
             self._limit_updates.labels(direction)
-        for stage in STAGES:
-            self._stage.labels(stage)
+        # Looking a child up by its labels costs more than the observation: a fold makes several.
+        self._stages = {stage: self._stage.labels(stage) for stage in STAGES}
+        self._events_of = cache(self._child_of_events)
+
+    def _child_of_events(self, kind: int, outcome: int) -> Counter:
+        became = Outcome(outcome)
+        refused = Outcome.NULL_VALUE <= became < Outcome.SLOW
+        name = "unknown" if refused else Kind(kind).name.lower()
+        return self._events.labels(name, became.name.lower())
 
     # -- the path of a batch
 
@@ -249,16 +257,13 @@ class Metrics:
         Raises:
             ValueError: ``kind`` is no `Kind` or ``outcome`` no `Outcome`.
         """
-        became = Outcome(outcome)
-        refused = Outcome.NULL_VALUE <= became < Outcome.SLOW
-        name = "unknown" if refused else Kind(kind).name.lower()
-        self._events.labels(name, became.name.lower()).inc(n)
+        self._events_of(kind, outcome).inc(n)
 
     def stage_done(self, stage: Stage, seconds: float) -> None:
         """One batch left a stage of its path after ``seconds``."""
-        if stage not in STAGES:
+        if stage not in self._stages:
             raise ValueError(f"unknown stage {stage!r}, expected one of {', '.join(STAGES)}")
-        self._stage.labels(stage).observe(seconds)
+        self._stages[stage].observe(seconds)
 
     def limits_updated(self, raises: int, cuts: int, seconds: npt.NDArray[np.float64]) -> None:
         """Limit updates were acknowledged by the broker.
