@@ -17,6 +17,8 @@ class Kind(IntEnum):
     VOID = 4
     TICK = 5
     OUTFLOW = 6
+    RELAYED = 7
+    """An event of another topic that the worker has put into the log: no payment."""
 
 
 class Funding(IntEnum):
@@ -41,6 +43,8 @@ class Outcome(IntEnum):
     """The merchant's row already holds it: it comes again after a crash."""
     DUPLICATE = 4
     """The same payment id with the same content came before."""
+    RELAYED = 5
+    """An event of another topic, in its place in the log: the kernels pass over it."""
 
     # From here on the record is a dead letter.
     CONFLICT = 10

@@ -1,6 +1,6 @@
 """From a row to its features: one table, one kernel."""
 
-from math import nan, sqrt
+from math import isfinite, nan, sqrt
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -343,6 +343,14 @@ def _ever(row: Row, out: NDArray[np.float64]) -> None:
         low = min(int(row.block_balance_low[0]), int(row.block_balance_low[1]))
         out[_LOWEST_BALANCE_56] = _months(low, net / months)
         out[_LOWEST_BALANCE] = _months(int(row.balance_low), net / months)
+
+
+def named(vector: NDArray[np.float64]) -> dict[str, float | None]:
+    """Return a vector's features by name; None where absent."""
+    return {
+        feature.name: value if isfinite(value) else None
+        for feature, value in zip(FEATURES, vector.tolist(), strict=True)
+    }
 
 
 @inlined

@@ -52,6 +52,8 @@ SWEEP_ROW: Final = 1
 """Next row of the sweep that this event may set off; -1 while the event itself is not done."""
 COUNT: Final = 2
 """Updates that wait in `updates`."""
+STOP: Final = 3
+"""First event that is not to be looked at yet."""
 
 LOOK_AHEAD: Final = 3
 """Events whose rows are under way from memory while the present one is worked on."""
@@ -362,12 +364,12 @@ def apply(
     updates: Updates,
     cursor: NDArray[np.int64],
 ) -> None:
-    """Apply events until the batch ends or `updates` is full: drain it, and call again.
+    """Apply events up to `cursor[STOP]` or until `updates` is full: drain it, and call again.
 
-    For each event, in this order: refused by the decoder, replayed, from the future; time moves;
-    a tick ends here; replayed on this row, too late, another currency, duplicate or conflict,
-    overflow; else applied, and the limit decided on. When time has entered a new hour, every row
-    that is due is rolled and decided on too.
+    For each event, in this order: refused by the decoder or relayed, replayed, from the future;
+    time moves; a tick ends here; replayed on this row, too late, another currency, duplicate or
+    conflict, overflow; else applied, and the limit decided on. When time has entered a new hour,
+    every row that is due is rolled and decided on too.
 
     Args:
         events: the batch; `outcome` is filled in.
@@ -384,10 +386,10 @@ def apply(
         clock: `OFFSET`, `WATERMARK`, `SWEPT_HOUR`.
         scratch: room for one merchant's figures.
         updates: filled from `cursor[COUNT]` on.
-        cursor: `EVENT`, `SWEEP_ROW`, `COUNT`; [0, -1, 0] at the start of a batch.
+        cursor: `EVENT`, `SWEEP_ROW`, `COUNT`, `STOP`; [0, -1, 0, n] at the start of a batch of n.
     """
     rows = as_rows(table)
-    for event in range(cursor[EVENT], len(events.offset)):
+    for event in range(cursor[EVENT], cursor[STOP]):
         _look_ahead(events, event, keys, table, seen)
         cursor[EVENT] = event
         offset = events.offset[event]
@@ -447,4 +449,4 @@ def apply(
             clock[SWEPT_HOUR] = hour
         cursor[SWEEP_ROW] = -1
         clock[OFFSET] = max(clock[OFFSET], offset)
-    cursor[EVENT] = len(events.offset)
+    cursor[EVENT] = cursor[STOP]

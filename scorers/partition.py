@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from features.events import Outcome
 from features.layout import ROW
 from features.pages import Duplicates, read_page
 from features.restore import Records
-from features.rows import Rows
+from features.rows import Rows, row_at
+from features.vector import FEATURE_COUNT, compute, named
 from scorers import engine
 from scorers.ahead import Ahead
+from scorers.loans import Draw
 from scorers.policy import BUILT_IN as BUILT_IN_POLICY
 from scorers.policy import Policy, args_of
 from scorers.prior import BUILT_IN as BUILT_IN_SCORECARD
-from scorers.scorecard import Scorecard, weights_of
+from scorers.scorecard import Scorecard, probability, weights_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -131,6 +134,7 @@ class Partition:
         events: Events,
         text: NDArray[np.uint8],
         on_updates: Callable[[engine.Updates], None],
+        on_relayed: Callable[[int], None] = lambda _: None,
     ) -> None:
         """Apply events in log order, and fill in what became of each (`events.outcome`).
 
@@ -142,22 +146,29 @@ class Partition:
             text: bytes that hold the merchants' ids.
             on_updates: called with limit updates as they come about, in order. The arrays are
                 used again after it returns: it must copy what it keeps.
+            on_relayed: called with the index of each relayed event, when everything before it
+                has been applied and nothing behind it.
         """
         n = len(events.offset)
         self._rows.prepare(n)
         self._duplicates.prepare(n)
         keys, table, seen = self._rows.keys, self._rows.table, self._duplicates.seen
         ahead = self._ahead.offsets()
-        cursor = np.array([0, -1, 0], np.int64)
-        while cursor[engine.EVENT] < n:
-            engine.apply(
-                events, text, keys, table, seen, ahead, self._zone, self._weights, self._policy,
-                self._limits, self._clock, self._scratch, self._updates, cursor,
-            )  # fmt: skip
-            count = int(cursor[engine.COUNT])
-            if count:
-                on_updates(engine.Updates._make(column[:count] for column in self._updates))
-                cursor[engine.COUNT] = 0
+        cursor = np.array([0, -1, 0, n], np.int64)
+        relayed = np.flatnonzero(events.outcome == Outcome.RELAYED).tolist()
+        for stop in (*relayed, n):
+            cursor[engine.STOP] = stop
+            while cursor[engine.EVENT] < stop:
+                engine.apply(
+                    events, text, keys, table, seen, ahead, self._zone, self._weights,
+                    self._policy, self._limits, self._clock, self._scratch, self._updates, cursor,
+                )  # fmt: skip
+                count = int(cursor[engine.COUNT])
+                if count:
+                    on_updates(engine.Updates._make(column[:count] for column in self._updates))
+                    cursor[engine.COUNT] = 0
+            if stop < n:
+                on_relayed(stop)
         self._ahead.passed(self.offset)
 
     def take_pages(self) -> list[bytes]:
@@ -263,6 +274,13 @@ class Partition:
         """Return the currencies (`events.currency_index`) of some row numbers."""
         rows = self._rows.packed(numbers.astype(np.int64)).view(ROW).reshape(len(numbers))
         return [int(currency) for currency in rows["currency"]]
+
+    def draw(self, merchant_id: bytes, at: int) -> Draw:
+        """Return what is known and thought of a merchant now, or at a later time (epoch ms)."""
+        vector, contributions = np.empty(FEATURE_COUNT), np.empty(FEATURE_COUNT)
+        compute(row_at(self.row_bytes(merchant_id), at, self._zone), vector)
+        pd = probability(vector, self._weights, contributions)
+        return Draw(named(vector), pd, self._version.scorecard.version)
 
     def row_bytes(self, merchant_id: bytes) -> bytes | None:
         """Return the row of a merchant as the changelog carries it, or None."""

@@ -19,7 +19,7 @@ import numpy as np
 from features.calendar import load_zone
 from features.events import Outcome
 from features.rows import row_at
-from features.vector import FEATURE_COUNT, FEATURES, compute
+from features.vector import FEATURE_COUNT, compute, named
 from scorers.partition import Partition
 from streams.contract.currencies import MINOR_DIGITS_TABLE
 from streams.decode.payments import decode
@@ -108,10 +108,7 @@ def features_at(row: bytes | None, zone: Zone, at: int) -> dict[str, float | Non
     """
     vector = np.empty(FEATURE_COUNT)
     compute(row_at(row, at, zone), vector)
-    return {
-        feature.name: float(value) if np.isfinite(value) else None
-        for feature, value in zip(FEATURES, vector, strict=True)
-    }
+    return named(vector)
 
 
 def _at(line: Line) -> int:

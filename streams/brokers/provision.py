@@ -107,7 +107,7 @@ def _action(name: str, now: str, wanted: str) -> Action:
         loses = Cleanup.COMPACT in now and wanted == Cleanup.DELETE
         return Action.REFUSE if loses else Action.CONFIGURE
     # Every other setting of the registry is a time in ms; -1 is for ever.
-    keeps_more = now != "" and (int(now) < 0 or int(now) > int(wanted))
+    keeps_more = now != "" and (int(now) < 0 or int(now) > int(wanted) >= 0)
     return Action.KEEP if keeps_more else Action.CONFIGURE
 
 

@@ -4,8 +4,7 @@ from typing import Any
 
 import msgspec
 
-from streams.contract.examples import EXAMPLES
-from streams.contract.schemas import components
+from streams.contract.schemas import components, examples
 from streams.contract.topics import Topic, Topics
 
 _TEXT = {"type": "string", "description": "UTF-8 text."}
@@ -104,9 +103,7 @@ def _messages(topic: Topic) -> dict[str, dict[str, Any]]:
             "contentType": "application/json",
             "payload": {"$ref": f"#/components/schemas/{message.__name__}"},
             "bindings": key,
-            "examples": [
-                {"payload": msgspec.to_builtins(example)} for example in EXAMPLES.get(message, ())
-            ],
+            "examples": [{"payload": example} for example in examples(message)],
         }
     if topic.headers is not None:
         found["DeadLetter"] = {
@@ -116,8 +113,7 @@ def _messages(topic: Topic) -> dict[str, dict[str, Any]]:
             "payload": {"type": "string", "description": "The record's own bytes, unchanged."},
             "bindings": key,
             "examples": [
-                {"headers": msgspec.to_builtins(example), "payload": "{not JSON"}
-                for example in EXAMPLES[topic.headers]
+                {"headers": example, "payload": "{not JSON"} for example in examples(topic.headers)
             ],
         }
     return found

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from scorers.loans import Example, LoanEvent, LoanKind
 from scorers.policy import BUILT_IN as BUILT_IN_POLICY
 from scorers.policy import Policy
 from scorers.prior import BUILT_IN as BUILT_IN_SCORECARD
@@ -13,11 +14,24 @@ from streams.contract.messages import (
     PaymentEvent,
     PaymentKind,
     Reason,
+    Relayed,
     Tick,
 )
 
 NINE_IN_THE_MORNING = 1_767_315_600_000
 """2026-01-02 09:00 in Shanghai."""
+
+DRAWN = LoanEvent(
+    event_id="l-881-drawn",
+    kind=LoanKind.DRAWN,
+    loan_id="l-881",
+    lender_id="platform",
+    merchant_id="noodles-on-the-corner",
+    product="loan",
+    currency="CNY",
+    occurred_at=NINE_IN_THE_MORNING,
+    amount=500_000,
+)
 
 EXAMPLES: dict[type[msgspec.Struct], tuple[msgspec.Struct, ...]] = {
     PaymentEvent: (
@@ -60,6 +74,48 @@ EXAMPLES: dict[type[msgspec.Struct], tuple[msgspec.Struct, ...]] = {
             currency="CNY",
             occurred_at=NINE_IN_THE_MORNING + 86_400_000,
             payer_id="flour-wholesale",
+        ),
+    ),
+    LoanEvent: (
+        DRAWN,
+        LoanEvent(
+            event_id="l-881-settled",
+            kind=LoanKind.SETTLED,
+            loan_id="l-881",
+            lender_id="platform",
+            merchant_id="noodles-on-the-corner",
+            product="loan",
+            currency="CNY",
+            occurred_at=NINE_IN_THE_MORNING + 30 * 86_400_000,
+        ),
+    ),
+    Relayed: (
+        Relayed(
+            merchant_id="noodles-on-the-corner",
+            topic="loan-events",
+            partition=2,
+            offset=311,
+            event=msgspec.Raw(msgspec.json.encode(DRAWN)),
+        ),
+    ),
+    Example: (
+        Example(
+            merchant_id="noodles-on-the-corner",
+            lender_id="platform",
+            loan_id="l-881",
+            product="loan",
+            currency="CNY",
+            amount=500_000,
+            outcome=LoanKind.SETTLED,
+            defaulted=False,
+            features={"tenure_days": 211.0, "payers_28": 840.0, "chargeback_share": None},
+            probability_of_default=0.0213,
+            model_version=1,
+            drawn_at=NINE_IN_THE_MORNING,
+            ended_at=NINE_IN_THE_MORNING + 30 * 86_400_000,
+            source_topic="payments",
+            source_partition=2,
+            source_offset=204_215,
         ),
     ),
     Tick: (Tick(occurred_at=NINE_IN_THE_MORNING + 3_600_000),),

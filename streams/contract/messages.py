@@ -1,8 +1,9 @@
 """The messages on the topics, as msgspec structs: one declaration decodes, validates and documents.
 
 Amounts are integers of the currency's minor units (fen, cents), times are integer milliseconds
-since 1970-01-01 UTC. The bounds stand here and nowhere else. An unknown field is ignored, so a
-producer may send more than is read. An optional field may be left out or be null.
+since 1970-01-01 UTC; `features.bounds` says what a field may hold. An unknown field is ignored, so
+a producer may send more than is read. An optional field may be left out or be null. Messages that
+are part of a decision itself stand with it in `scorers` (scorecards, policies, loans).
 """
 
 from enum import StrEnum
@@ -11,39 +12,18 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from features.bounds import (
+    Amount,
+    Channel,
+    Currency,
+    Identifier,
+    Limit,
+    Milliseconds,
+    Version,
+)
+
 SCHEMA_VERSION: Literal[1] = 1
 """Version of the limit update. It rises when a field changes its meaning or goes away."""
-
-LARGEST_IDENTIFIER = 64
-"""Longest identifier, in bytes of UTF-8 (the schemas can only say characters)."""
-
-LARGEST_CHANNEL = 32
-"""Longest channel name, in bytes of UTF-8."""
-
-LARGEST_AMOUNT = 10**15
-"""Largest amount of one event, in minor units: sums over any window stay inside 63 bits."""
-
-LATEST_TIME = 253_402_300_799_999
-"""Last millisecond of the year 9999: later times are mistakes of unit, not dates."""
-
-LARGEST_EVENT = 65_536
-"""Largest payment event, in bytes of JSON."""
-
-Identifier = Annotated[
-    str,
-    Meta(min_length=1, max_length=LARGEST_IDENTIFIER, description="1 to 64 bytes of UTF-8."),
-]
-Channel = Annotated[
-    str,
-    Meta(min_length=1, max_length=LARGEST_CHANNEL, description="1 to 32 bytes of UTF-8."),
-]
-Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$")]
-Milliseconds = Annotated[
-    int, Meta(ge=0, le=LATEST_TIME, description="Milliseconds since 1970-01-01 UTC.")
-]
-Amount = Annotated[int, Meta(ge=1, le=LARGEST_AMOUNT)]
-Limit = Annotated[int, Meta(ge=0)]
-Version = Annotated[int, Meta(ge=0)]
 
 
 class PaymentKind(StrEnum):
@@ -115,6 +95,27 @@ class Tick(msgspec.Struct, frozen=True, tag_field="kind", tag="tick"):
     """
 
     occurred_at: Milliseconds
+
+
+class Relayed(msgspec.Struct, frozen=True, tag_field="kind", tag="relayed"):
+    """An event of another topic, put by the worker into `payments` behind what it has applied.
+
+    So the order of everything that touches a merchant is that of one log, and a replay sees it
+    again.
+
+    Attributes:
+        merchant_id: Whom it is about. Also the record's key.
+        topic: Where the worker read it.
+        partition: Partition it was read from.
+        offset: Offset it was read at.
+        event: The event as it came.
+    """
+
+    merchant_id: Identifier
+    topic: Annotated[str, Meta(min_length=1, max_length=249)]
+    partition: Annotated[int, Meta(ge=0)]
+    offset: Annotated[int, Meta(ge=0)]
+    event: msgspec.Raw
 
 
 class Reason(msgspec.Struct, frozen=True):

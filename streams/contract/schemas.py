@@ -42,7 +42,9 @@ def documented(message: type[msgspec.Struct]) -> tuple[str, dict[str, str]]:
 
 def examples(message: type[msgspec.Struct]) -> list[Any]:
     """The examples of a type, as JSON values."""
-    return [msgspec.to_builtins(example) for example in EXAMPLES.get(message, ())]
+    return [
+        msgspec.json.decode(msgspec.json.encode(example)) for example in EXAMPLES.get(message, ())
+    ]
 
 
 def components(

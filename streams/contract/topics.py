@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from streams.contract.messages import DeadLetterHeaders, LimitUpdate, PaymentEvent, Tick
+from streams.contract.messages import DeadLetterHeaders, LimitUpdate, PaymentEvent, Relayed, Tick
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -73,7 +73,19 @@ class Topic:
 
 
 def _events() -> tuple[type[msgspec.Struct], ...]:
-    return (PaymentEvent, Tick)
+    return (PaymentEvent, Tick, Relayed)
+
+
+def _loan_events() -> tuple[type[msgspec.Struct], ...]:
+    from scorers.loans import LoanEvent
+
+    return (LoanEvent,)
+
+
+def _examples() -> tuple[type[msgspec.Struct], ...]:
+    from scorers.loans import Example
+
+    return (Example,)
 
 
 def _limit_updates() -> tuple[type[msgspec.Struct], ...]:
@@ -126,13 +138,49 @@ class Topics:
         """Every event of every merchant's payment code, and the ticks."""
         return Topic(
             name=f"{self.prefix}payments",
-            doc="Every event of every merchant's payment code; ticks on each partition.",
+            doc="Every event of every merchant's payment code; ticks, and loan events in their "
+            "place among the payments.",
             key="merchant_id (a tick has none)",
             partitions=self.partitions,
             retention_ms=7 * DAY_MS,
             types=_events,
-            writers=("payment system", "worker (ticks, and events that came with a wrong key)"),
+            writers=(
+                "payment system",
+                "worker (ticks, loan events, and payments that came with a wrong key)",
+            ),
             readers=("worker",),
+        )
+
+    @property
+    def loan_events(self) -> Topic:
+        """What happens to the loans that merchants have drawn."""
+        return Topic(
+            name=f"{self.prefix}loan-events",
+            doc="Draws, repayments and ends of loans; the worker relays them to `payments`.",
+            key="merchant_id",
+            partitions=self.partitions,
+            retention_ms=7 * DAY_MS,
+            types=_loan_events,
+            writers=("lender",),
+            readers=("worker",),
+        )
+
+    @property
+    def examples(self) -> Topic:
+        """Loans that have ended, to learn from.
+
+        Kept for ever, and not compacted: who learns anew must meet them in their order.
+        """
+        return Topic(
+            name=f"{self.prefix}examples",
+            doc="Loans that have ended: what was known of the merchant at the draw, and the "
+            "outcome.",
+            key="merchant, lender and loan id, as a JSON list",
+            partitions=1,
+            retention_ms=-1,
+            types=_examples,
+            writers=("worker",),
+            readers=("trainer",),
         )
 
     def limit_updates(self, lender: str) -> Topic:
@@ -216,6 +264,21 @@ class Topics:
         )
 
     @property
+    def loans_changelog(self) -> Topic:
+        """The changed loans of each checkpoint; compaction waits as for the rows."""
+        return Topic(
+            name=f"{self.application_id}-loans-changelog",
+            doc="What is remembered of each loan, as of the last checkpoint that changed it.",
+            key="merchant, lender and loan id, as a JSON list",
+            partitions=self.partitions,
+            cleanup=Cleanup.COMPACT,
+            settings={"min.compaction.lag.ms": str(HOUR_MS)},
+            writers=("worker",),
+            readers=("worker",),
+            public=False,
+        )
+
+    @property
     def payment_ids(self) -> Topic:
         """Pages of payment ids already counted.
 
@@ -236,10 +299,13 @@ class Topics:
     def __iter__(self) -> Iterator[Topic]:
         """Every topic, in the order of the path of a payment."""
         yield self.payments
+        yield self.loan_events
         for lender in self.lenders:
             yield self.limit_updates(lender)
         yield self.dead_letters
+        yield self.examples
         yield self.models
         yield self.policies
         yield self.rows_changelog
+        yield self.loans_changelog
         yield self.payment_ids

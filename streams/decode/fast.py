@@ -3,7 +3,7 @@
 It accepts a subset of what the slow one accepts, with the same columns; everything else it
 leaves as `Outcome.SLOW`. Known fields may come in any order, with white space between tokens,
 without escapes; unknown fields are checked and skipped. The bounds are those of
-`streams.contract.messages`; a test holds them together.
+`features.bounds`.
 """
 
 from typing import NamedTuple
@@ -11,6 +11,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from features.bounds import (
+    LARGEST_AMOUNT,
+    LARGEST_CHANNEL,
+    LARGEST_EVENT,
+    LARGEST_IDENTIFIER,
+    LATEST_TIME,
+)
 from features.compiler import inlined, kernel
 from features.events import Events, Funding, Kind, Outcome
 from features.hashing import hash_bytes
@@ -26,12 +33,6 @@ from streams.decode.json_text import (
     plain_string_end,
 )
 from streams.wire.words import word
-
-LARGEST_EVENT = 65_536
-LARGEST_IDENTIFIER = 64
-LARGEST_CHANNEL = 32
-LARGEST_AMOUNT = 10**15
-LATEST_TIME = 253_402_300_799_999
 
 _REQUIRED = sum(1 << field for field in range(names.OCCURRED_AT + 1))
 _TICK_FIELDS = 1 << names.KIND | 1 << names.OCCURRED_AT

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from features.events import Events, Kind, Outcome, allocate
 from features.hashing import hash_of
+from streams.contract.messages import Relayed
 from streams.decode.fast import decode_usual, scratch
 from streams.decode.identity import content_hash, payment_hash
-from streams.decode.slow import Event, Refused, decode_event
+from streams.decode.slow import Event, decode_event
+from streams.decode.strict import Refused
 from streams.wire.records import Records
 
 NO_VALUE = "the record has no value"
+RELAYED = msgspec.json.encode({"kind": "relayed"})[:-1]
+"""How the worker's own envelope begins."""
+
+decode_relayed = msgspec.json.Decoder(Relayed).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +45,9 @@ def decode(
     """Return the records' events, the text that their merchant ids stand in, and the refusals.
 
     One entry an event and record, in the same order; those that are refused have the outcome
-    that their refusal names, all others PENDING. A bad record costs only itself. The text is
-    the one given, or a longer one when identifiers had to be freed of escapes.
+    that their refusal names, events of other topics RELAYED, all others PENDING. A bad record
+    costs only itself. The text is the one given, or a longer one when identifiers had to be freed
+    of escapes.
     `currency_digits` is the contract's `MINOR_DIGITS_TABLE`.
     """
     events = allocate(len(records.offset))
@@ -55,11 +63,24 @@ def decode(
         at = int(records.value_at[i])
         payload = text[at : at + int(records.value_length[i])].tobytes()
         try:
-            _fill(events, i, decode_event(payload, currency_digits), longer)
+            if payload.startswith(RELAYED):
+                _check_relayed(payload)
+                events.kind[i], events.outcome[i] = Kind.RELAYED, Outcome.RELAYED
+            else:
+                _fill(events, i, decode_event(payload, currency_digits), longer)
         except Refused as refused:
             events.outcome[i] = refused.outcome
             refusals.append(Refusal(i, refused.outcome, refused.sentence))
     return events, longer.whole(), refusals
+
+
+def _check_relayed(payload: bytes) -> None:
+    try:
+        decode_relayed(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Refused(
+            Outcome.WRONG_TYPE, f"an event of kind relayed is the worker's own: {error}"
+        ) from None
 
 
 class _Text:

@@ -25,6 +25,7 @@ from prometheus_client import (
 )
 
 from features.events import Kind, Outcome
+from scorers.loans import SENTENCES, Became, LoanKind
 from streams.observability.health import Health
 from streams.observability.histogram import BatchHistogram
 from streams.observability.uncommitted import Uncommitted
@@ -32,13 +33,16 @@ from streams.observability.uncommitted import Uncommitted
 Stage = Literal["fetch", "decode", "apply", "publish"]
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
 
+_OF_PAYMENTS: Final = tuple(
+    outcome.name.lower()
+    for outcome in Outcome
+    if Outcome.CONFLICT <= outcome < Outcome.MISROUTED
+    or Outcome.NULL_VALUE <= outcome < Outcome.SLOW
+)
+
 DEAD_LETTER_REASONS: Final = (
-    *(
-        outcome.name.lower()
-        for outcome in Outcome
-        if Outcome.CONFLICT <= outcome < Outcome.MISROUTED
-        or Outcome.NULL_VALUE <= outcome < Outcome.SLOW
-    ),
+    *_OF_PAYMENTS,
+    *(became.value for became in SENTENCES if became.value not in _OF_PAYMENTS),
     # A batch that cannot be opened has no event to carry an outcome.
     "corrupt_batch",
     "decompression_bomb",
@@ -108,6 +112,18 @@ class Metrics:
             "duoshou_limit_updates_total",
             "Limit updates that the broker acknowledged, by direction.",
             ("direction",),
+            registry=registry,
+        )
+        self._loan_events = Counter(
+            "duoshou_loan_events_total",
+            "Loan events in their place in the log, by kind and by what became of them.",
+            ("kind", "outcome"),
+            registry=registry,
+        )
+        self._loans = Gauge(
+            "duoshou_loans",
+            "Loans that are not paid back.",
+            ("partition",),
             registry=registry,
         )
         self._misrouted = Counter(
@@ -297,6 +313,10 @@ class Metrics:
         """``n`` payments were sent on to the partition of their merchant."""
         self._misrouted.inc(n)
 
+    def loan_event(self, kind: LoanKind, became: Became) -> None:
+        """A loan event met its place in the log."""
+        self._loan_events.labels(kind.value, became.value).inc()
+
     # -- durability
 
     def input_read(self, partition: int, next_offset: int) -> None:
@@ -343,6 +363,10 @@ class Metrics:
         self._rows.labels(str(partition)).set(rows)
         self._payment_ids.labels(str(partition)).set(payment_ids)
 
+    def loans_owing(self, partition: int, loans: int) -> None:
+        """Loans of a partition's merchants that are not paid back."""
+        self._loans.labels(str(partition)).set(loans)
+
     def partitions_assigned(self, n: int) -> None:
         """This worker owns ``n`` partitions of the payments topic."""
         self._assigned.set(n)
@@ -351,7 +375,7 @@ class Metrics:
         """A partition went to another worker: its series end here, or both would report it."""
         self._uncommitted.forget(partition)
         self.health.partition_lost(topic, partition)
-        for gauge in (self._committed_age, self._rows, self._payment_ids):
+        for gauge in (self._committed_age, self._rows, self._payment_ids, self._loans):
             gauge.remove(str(partition))
         for gauge in (self._lag_records, self._lag_seconds):
             gauge.remove(topic, str(partition))

@@ -8,13 +8,9 @@ from typing import Any, NamedTuple
 import msgspec
 import orjson
 
+from features.bounds import LARGEST_CHANNEL, LARGEST_EVENT, LARGEST_IDENTIFIER
 from streams.contract.currencies import MINOR_DIGITS
-from streams.contract.messages import (
-    LARGEST_CHANNEL,
-    LARGEST_EVENT,
-    LARGEST_IDENTIFIER,
-    PaymentEvent,
-)
+from streams.contract.messages import PaymentEvent
 from streams.errors import OperatorError
 
 PARQUET_ROWS = 65_536

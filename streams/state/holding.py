@@ -1,4 +1,4 @@
-"""One partition in a worker's memory: its rows, its payment ids and how far both reach."""
+"""One partition in a worker's memory: its rows, payment ids and loans, and how far they reach."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from scorers.loans import LoanBook
 from scorers.partition import Partition
 from streams.wire.records import Records
 
@@ -42,13 +43,13 @@ class CheckpointRecord(msgspec.Struct, frozen=True):
 
 
 class Holding:
-    """Rows and payment ids of one partition, with the positions that they stand at.
+    """Rows, payment ids and loans of one partition, with the positions that they stand at.
 
     Attributes:
         number: the Kafka partition.
         partition: rows, payment ids and event-time clock.
+        loans: the loans of its merchants.
         active: this worker owns the partition and has recovered it.
-        next_offset: offset behind the applied input; -1 until the input was sought.
         applied: offset of the last input record applied since the partition became active.
         durable: offset of the last input record covered by a finished checkpoint.
         newest_timestamp: Kafka timestamp of the last input record applied, epoch ms.
@@ -60,7 +61,7 @@ class Holding:
         self.number = number
         self.partition = partition
         self.active = False
-        self.next_offset = NOTHING
+        self.loans = LoanBook()
         self.applied = NOTHING
         self.durable = NOTHING
         self.newest_timestamp = 0
@@ -106,6 +107,20 @@ class Holding:
         for at, length in zip(records.value_at, records.value_length, strict=True):
             if length >= 0:
                 self.partition.load_page(fold.text[int(at) : int(at + length)].tobytes())
+        self.reached(fold.topic, fold.last_offset)
+
+    def restore_loans(self, fold: Fold) -> None:
+        """Take in loans read from their changelog.
+
+        Raises:
+            ValueError: a record is no loan, or of a newer layout.
+        """
+        for i in range(len(fold)):
+            records = fold.records
+            key_at, value_at = int(records.key_at[i]), int(records.value_at[i])
+            key = fold.text[key_at : key_at + int(records.key_length[i])].tobytes()
+            value = fold.text[value_at : value_at + int(records.value_length[i])].tobytes()
+            self.loans.restore(key, value)
         self.reached(fold.topic, fold.last_offset)
 
     def reached(self, topic: str, offset: int) -> None:

@@ -119,6 +119,14 @@ class RowStore(HoldingStore):
         holding.restore_rows(fold)
 
 
+class LoanStore(HoldingStore):
+    """The loans of the merchants."""
+
+    def restore(self, holding: Holding, fold: Fold) -> None:
+        """Take loans in."""
+        holding.restore_loans(fold)
+
+
 class PaymentIdStore(HoldingStore):
     """The pages of payment ids by which duplicates are known."""
 

@@ -1,4 +1,4 @@
-"""The Faust app: two tables, one agent, and what stands around them."""
+"""The Faust app: its tables, its two agents, and what stands around them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,18 @@ from streams.transport.driver import Consumer, Producer
 from streams.worker.checkpoint import Checkpointer
 from streams.worker.decoding import decode_fold
 from streams.worker.ending import end_process
+from streams.worker.inputs import Inputs
 from streams.worker.memory import give_back_memory
 from streams.worker.outbox import Outbox
 from streams.worker.payments import PaymentProcessor
+from streams.worker.relay import LoanEventRelay
 from streams.worker.stalled import reread_stalled
 from streams.worker.ticks import publish_ticks
 from streams.worker.versions import VersionReader, Versions
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from streams.contract.topics import Topics
     from streams.observability.metrics import Metrics
     from streams.settings import Security, Settings
@@ -57,6 +61,7 @@ class App(faust.App):
     settings: Settings
     metrics: Metrics
     holdings: Holdings
+    inputs: Inputs
     versions: Versions
     outbox: Outbox
     checkpointer: Checkpointer
@@ -70,10 +75,15 @@ class App(faust.App):
     max_batch_bytes: int
     decoders: dict[str, Any]
 
+    relay: LoanEventRelay
+
     payments_topic: str
+    loan_events_topic: str
+    examples_topic: str
     limit_updates_topic: str
     dead_letters_topic: str
     rows_topic: str
+    loans_topic: str
     payment_ids_topic: str
 
     @property
@@ -87,22 +97,23 @@ class App(faust.App):
         return cast(Consumer, self.consumer)
 
     def input_tp(self, partition: int) -> TP:
-        """Return the input topic's partition as Faust names it."""
+        """Return a partition of `payments` as Faust names it."""
         return TP(self.payments_topic, partition)
 
     def reading_from(self, tp: TP, offset: int) -> None:
         """Note the offset at which the next fold of an input partition will begin."""
-        holding = self.holdings.get(tp.partition)
-        if holding is not None:
-            holding.next_offset = offset
+        self.inputs.begin(tp, offset)
 
-    def lag_records(self, partition: int) -> int:
-        """Return how many records of a partition wait behind the last one applied."""
-        holding = self.holdings.get(partition)
-        highwater = self.consumer.highwater(self.input_tp(partition))
-        if holding is None or holding.next_offset == NOTHING or highwater is None:
+    async def read_from(self, offsets: Mapping[TP, int]) -> None:
+        """Seek input partitions; the consumer exists only once Faust has started."""
+        await self.fold_consumer.read_from(offsets)
+
+    def lag_records(self, tp: TP) -> int:
+        """Return how many records of an input partition wait behind the last one dealt with."""
+        at, highwater = self.inputs.next_of(tp), self.consumer.highwater(tp)
+        if at == NOTHING or highwater is None:
             return 0
-        return max(0, int(highwater) - holding.next_offset)
+        return max(0, int(highwater) - at)
 
     def revocation_timeout_s(self) -> float:
         """Return how long a last checkpoint may take before the group goes on without us."""
@@ -113,6 +124,8 @@ class App(faust.App):
         self.reassigning = True
         numbers = {tp.partition for tp in revoked if tp.topic == self.payments_topic}
         await self.checkpointer.before_revocation(numbers, self.revocation_timeout_s())
+        for tp in revoked:
+            self.inputs.forget(tp)
 
     async def on_start(self) -> None:
         """Read all models and policies before any partition is taken up."""
@@ -169,9 +182,14 @@ def make_app(settings: Settings, topics: Topics, metrics: Metrics) -> App:
     app.payments_topic = topics.payments.name
     app.limit_updates_topic = topics.limit_updates(settings.lender).name
     app.dead_letters_topic = topics.dead_letters.name
+    app.loan_events_topic = topics.loan_events.name
+    app.examples_topic = topics.examples.name
     app.rows_topic = topics.rows_changelog.name
+    app.loans_topic = topics.loans_changelog.name
     app.payment_ids_topic = topics.payment_ids.name
-    app.decoders = {app.payments_topic: decode_fold}
+    app.decoders = {app.payments_topic: decode_fold, app.loan_events_topic: lambda _: None}
+    app.inputs = Inputs(app.read_from)
+    app.relay = LoanEventRelay(app)
     zone = load_zone(settings.zone)
     app.holdings = Holdings(
         lambda: Partition(
@@ -218,6 +236,13 @@ def _declare(app: App) -> None:
         recovery_buffer_size=buffer,
     )
     app.Table(
+        "loans",
+        store="loans://local",
+        partitions=app.settings.partitions,
+        changelog_topic=app.topic(app.loans_topic, schema=schema, internal=True, acks=False),
+        recovery_buffer_size=buffer,
+    )
+    app.Table(
         "payment-ids",
         store="payment-ids://local",
         partitions=app.settings.partitions,
@@ -237,7 +262,19 @@ def _declare(app: App) -> None:
             except Exception as error:
                 end_process(f"payments of partition {event.value.partition} failed", error)
 
+    async def relay(stream: Any) -> None:
+        """Relay loan events; nothing may leave this body either."""
+        async for event in stream.noack().events():
+            try:
+                await app.relay.process(event.value)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                end_process(f"loan events of partition {event.value.partition} failed", error)
+
     app.agent(payments, name="score", concurrency=1)(score)
+    loan_events = app.topic(app.loan_events_topic, schema=schema)
+    app.agent(loan_events, name="relay", concurrency=1)(relay)
     _observe_recovery(app)
 
     app.task(on_leader=False)(_background(app))
@@ -248,6 +285,7 @@ def _background(app: App) -> Any:
         tasks = [
             app.version_reader.run(),
             app.checkpointer.run(),
+            app.relay.run(),
             report_partitions(app),
             reread_stalled(app),
         ]
@@ -295,7 +333,6 @@ def activate(app: App, holding: Holding) -> None:
         holding.partition.restore_clock(record.clock)
     app.metrics.model_activated(version.scorecard.version)
     app.metrics.policy_activated(version.policy.version)
-    holding.next_offset = NOTHING
     holding.applied = NOTHING
     holding.durable = NOTHING
     holding.active = True
@@ -308,6 +345,7 @@ async def report_partitions(app: App) -> None:
         for holding in app.holdings.active():
             partition = holding.partition
             app.metrics.partition_size(holding.number, len(partition), partition.payment_ids)
-            records = app.lag_records(holding.number)
+            app.metrics.loans_owing(holding.number, holding.loans.owing)
+            records = app.lag_records(app.input_tp(holding.number))
             waited = time.time() - holding.newest_timestamp / 1000.0 if records else 0.0
             app.metrics.lag(app.payments_topic, holding.number, records, max(0.0, waited))

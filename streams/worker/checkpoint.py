@@ -1,14 +1,15 @@
-"""Checkpoints: outputs acknowledged, then ids and rows durable, then offsets committed.
+"""Checkpoints: outputs acknowledged, then ids, loans and rows durable, then offsets committed.
 
 The order is what makes a crash harmless wherever it falls:
 
-1. cut between two folds: copy the changed rows, take the pages of new payment ids;
+1. cut between two folds: copy the changed rows and loans, take the pages of new payment ids;
 2. wait until every output published so far is acknowledged;
-3. write the pages, wait; write the rows, wait; write the checkpoint record, wait;
+3. write pages and loans, wait; write the rows, wait; write the checkpoint record, wait;
 4. commit the input offset.
 
 A durable row has had its outputs published and its payment ids written, so a replayed record at
-or below the row's offset can be skipped without a trace.
+or below the row's offset can be skipped without a trace. Loans come before rows, so that no row
+is durable that knows more than a loan that was drawn before it.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class _Cut:
     offset: int
     changed: ChangedRows
     pages: list[bytes]
+    loans: list[tuple[bytes, bytes]]
     clock: dict[str, int]
     outputs: set[asyncio.Future[None]]
 
@@ -59,7 +61,7 @@ class Checkpointer:
         lag_records: tells how many records of a partition wait behind the applied ones.
     """
 
-    def __init__(self, app: App, lag_records: Callable[[int], int]) -> None:
+    def __init__(self, app: App, lag_records: Callable[[TP], int]) -> None:
         self._app = app
         self._lag_records = lag_records
         self._one_at_a_time = asyncio.Lock()
@@ -75,7 +77,7 @@ class Checkpointer:
 
     def _due(self, holding: Holding) -> bool:
         settings = self._app.settings
-        behind = self._lag_records(holding.number) > FAR_BEHIND
+        behind = self._lag_records(self._app.input_tp(holding.number)) > FAR_BEHIND
         interval = (
             settings.checkpoint_interval_behind_s if behind else settings.checkpoint_interval_s
         )
@@ -117,6 +119,7 @@ class Checkpointer:
             offset=holding.applied,
             changed=holding.partition.take_changed_rows(),
             pages=holding.partition.take_pages(),
+            loans=holding.loans.take_changed(),
             clock=holding.partition.clock_state(),
             outputs=self._app.outbox.owed(holding.number),
         )
@@ -130,6 +133,8 @@ class Checkpointer:
         logger.debug("checkpoint of partition %d begins at %d", holding.number, cut.offset)
         pages = encode_messages([(None, page) for page in cut.pages], compression=compression)
         await self._send(holding, self._app.payment_ids_topic, pages)
+        loans = encode_messages(cut.loans, compression=compression)
+        await self._send(holding, self._app.loans_topic, loans)
         await self._send(holding, self._app.rows_topic, await encoding)
         record = CheckpointRecord(
             cut.offset, cut.clock, version.scorecard.version, version.policy.version

@@ -10,6 +10,7 @@ from features.events import Outcome
 from streams.wire.records import headers
 
 if TYPE_CHECKING:
+    from streams.contract.messages import Relayed
     from streams.transport.fold import Fold
 
 HEADER = "duoshou-"
@@ -46,38 +47,70 @@ class DeadLetter(NamedTuple):
     headers: list[tuple[str, bytes | None]]
     timestamp: int
 
+    @property
+    def message(
+        self,
+    ) -> tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]], int]:
+        """The record, as it goes to the topic."""
+        return (self.key, self.value, self.headers, self.timestamp)
+
 
 def dead_letters(fold: Fold) -> list[DeadLetter]:
     """Return the dead letters of an applied fold, in log order; unreadable batches come first."""
-    letters = [
-        DeadLetter(
-            batch.reason_code,
-            None,
-            batch.raw,
-            _headers(batch.reason_code, batch.reason, fold, batch.first_offset, batch.timestamp),
-            batch.timestamp,
-        )
-        for batch in fold.unreadable
-    ]
+    letters = batch_letters(fold)
     outcomes = fold.decoded.events.outcome
     sentences = {refusal.index: refusal.sentence for refusal in fold.decoded.refusals}
     dead = (outcomes >= Outcome.CONFLICT) & (outcomes != Outcome.MISROUTED)
     for i in np.flatnonzero(dead):
         outcome = Outcome(int(outcomes[i]))
         sentence = sentences.get(int(i)) or SENTENCES[outcome]
-        letters.append(_letter(fold, int(i), outcome.name.lower(), sentence))
+        letters.append(letter_of(fold, int(i), outcome.name.lower(), sentence))
     return letters
 
 
-def _letter(fold: Fold, i: int, reason: str, sentence: str) -> DeadLetter:
+def batch_letters(fold: Fold) -> list[DeadLetter]:
+    """Return the batches of a fold that could not be opened."""
+    return [
+        DeadLetter(
+            batch.reason_code,
+            None,
+            batch.raw,
+            _headers(
+                batch.reason_code, batch.reason,
+                (fold.topic, fold.partition, batch.first_offset), batch.timestamp,
+            ),
+            batch.timestamp,
+        )
+        for batch in fold.unreadable
+    ]  # fmt: skip
+
+
+def letter_of(
+    fold: Fold, i: int, reason: str, sentence: str, relayed: Relayed | None = None
+) -> DeadLetter:
+    """Return a record of a fold as a dead letter.
+
+    Args:
+        fold: what was read.
+        i: index of the record in it.
+        reason: the reason code.
+        sentence: the reason for a person.
+        relayed: the record's envelope: it goes as it was before it was relayed.
+    """
     records = fold.records
     timestamp = int(records.timestamp[i])
     own = headers(fold.text, int(records.headers_at[i]), int(records.headers_length[i]))
+    if relayed is None:
+        place = (fold.topic, fold.partition, int(records.offset[i]))
+        value = field(fold, records.value_at[i], records.value_length[i])
+    else:
+        place = (relayed.topic, relayed.partition, relayed.offset)
+        value = bytes(relayed.event)
     return DeadLetter(
         reason,
         field(fold, records.key_at[i], records.key_length[i]),
-        field(fold, records.value_at[i], records.value_length[i]),
-        own + _headers(reason, sentence, fold, int(records.offset[i]), timestamp),
+        value,
+        own + _headers(reason, sentence, place, timestamp),
         timestamp,
     )
 
@@ -88,13 +121,14 @@ def field(fold: Fold, at: np.int64, length: np.int64) -> bytes | None:
 
 
 def _headers(
-    reason: str, sentence: str, fold: Fold, offset: int, timestamp: int
+    reason: str, sentence: str, place: tuple[str, int, int], timestamp: int
 ) -> list[tuple[str, bytes | None]]:
+    topic, partition, offset = place
     facts = {
         "reason": reason,
         "message": sentence,
-        "topic": fold.topic,
-        "partition": str(fold.partition),
+        "topic": topic,
+        "partition": str(partition),
         "offset": str(offset),
         "timestamp": str(timestamp),
     }

@@ -6,19 +6,21 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
-from aiokafka.errors import IllegalStateError
 
 from features.events import Outcome
 from scorers.engine import BY_EVENT, Updates
+from scorers.loans import key_of
 from streams.decode.routing import mark_misrouted, murmur2
-from streams.state.holding import NOTHING
 from streams.wire.encode import encode_messages
 from streams.wire.records import headers
-from streams.worker.dead_letters import dead_letters, field
+from streams.worker.dead_letters import DeadLetter, dead_letters, field
 from streams.worker.limit_updates import LimitUpdates
+from streams.worker.loans import Outputs, apply_loan_event
 
 if TYPE_CHECKING:
+    from scorers.loans import Example
     from streams.state.holding import Holding
     from streams.transport.fold import Fold
     from streams.worker.app import App
@@ -41,8 +43,7 @@ class PaymentProcessor:
         """Apply a fold and publish what follows from it.
 
         A fold of a partition that is not owned any more, not recovered, or fetched under an
-        earlier assignment is dropped: the partition's next owner reads it again. So is one
-        from before the last seek; one that begins behind a gap is fetched again with the gap.
+        earlier assignment is dropped: the partition's next owner reads it again.
         """
         holding = self._app.holdings.get(fold.partition)
         if holding is None:
@@ -53,34 +54,13 @@ class PaymentProcessor:
         async with holding.lock:
             if not holding.active or generation != self._app.consumer_generation_id:
                 return
-            if holding.next_offset == NOTHING or fold.last_offset < holding.next_offset:
-                return
-            if fold.first_offset > holding.next_offset:
-                await self._read_again(holding, fold)
+            if not await self._app.inputs.next_in_line(fold):
                 return
             await self._apply(holding, fold)
-            holding.next_offset = fold.last_offset + 1
+            self._app.inputs.passed(fold)
             holding.applied = max(holding.applied, fold.last_offset)
             if len(fold):
                 holding.newest_timestamp = int(fold.records.timestamp[-1])
-
-    async def _read_again(self, holding: Holding, fold: Fold) -> None:
-        """Go back to where the last fold ended: this one begins behind a gap.
-
-        Around a rebalance Faust may hand on a fold from before the seek, or drop one. What lies
-        in the gap would be taken for read if anything behind it were applied.
-        """
-        logger.info(
-            "partition %d: reading again from %d, a fold begins at %d",
-            fold.partition, holding.next_offset, fold.first_offset,
-        )  # fmt: skip
-        try:
-            await self._app.fold_consumer.read_from(
-                {self._app.input_tp(fold.partition): holding.next_offset}
-            )
-        except IllegalStateError:
-            # Lost in this very moment: its next owner reads it.
-            holding.next_offset = NOTHING
 
     async def _apply(self, holding: Holding, fold: Fold) -> None:
         metrics = self._app.metrics
@@ -89,7 +69,11 @@ class PaymentProcessor:
         began = time.perf_counter()
         misrouted = mark_misrouted(events, text, fold.partition, partitions)
         moved: list[Updates] = []
-        holding.partition.apply(events, text, lambda updates: moved.append(_copy(updates)))
+        loans = Outputs([], [])
+        holding.partition.apply(
+            events, text, lambda updates: moved.append(_copy(updates)),
+            lambda i: apply_loan_event(holding, fold, i, loans, metrics),
+        )  # fmt: skip
         applied = time.perf_counter()
         metrics.stage_done("decode", fold.decode_seconds)
         metrics.stage_done("apply", applied - began)
@@ -98,7 +82,9 @@ class PaymentProcessor:
             await self._publish_updates(holding, fold, updates)
         if misrouted:
             await self._send_home(holding, fold, events, text, partitions)
-        await self._set_aside(holding, fold)
+        if loans.examples:
+            await self._publish_examples(holding, loans.examples)
+        await self._set_aside(holding, fold, loans.letters)
         metrics.batch_applied(events.kind, events.outcome)
         metrics.input_read(fold.partition, fold.last_offset + 1)
         metrics.stage_done("publish", time.perf_counter() - applied)
@@ -143,16 +129,19 @@ class PaymentProcessor:
                 )
             self._app.metrics.misrouted(len(messages))
 
-    async def _set_aside(self, holding: Holding, fold: Fold) -> None:
+    async def _publish_examples(self, holding: Holding, examples: list[Example]) -> None:
+        messages = [(key_of(each).encoded(), msgspec.json.encode(each)) for each in examples]
+        for batch in encode_messages(messages, compression=self._app.settings.compression):
+            await self._app.outbox.publish(holding.number, self._app.examples_topic, 0, batch)
+
+    async def _set_aside(self, holding: Holding, fold: Fold, of_loans: list[DeadLetter]) -> None:
         worst = fold.decoded.events.outcome.max(initial=0)
-        if worst < Outcome.CONFLICT and not fold.unreadable:
+        if worst < Outcome.CONFLICT and not fold.unreadable and not of_loans:
             return
-        letters = dead_letters(fold)
+        letters = [*dead_letters(fold), *of_loans]
         if not letters:
             return
-        messages = [
-            (letter.key, letter.value, letter.headers, letter.timestamp) for letter in letters
-        ]
+        messages = [letter.message for letter in letters]
         for batch in encode_messages(messages, compression=self._app.settings.compression):
             await self._app.outbox.publish(
                 holding.number, self._app.dead_letters_topic, holding.number, batch

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from aiokafka.errors import KafkaError
 
 if TYPE_CHECKING:
+    from faust.types import TP
+
     from streams.worker.app import App
 
 logger = logging.getLogger(__name__)
@@ -25,17 +27,17 @@ async def reread_stalled(app: App, after_s: float = STALLED_AFTER_S) -> None:
 
     A partition that is only slow loses nothing by it: what it has applied it skips.
     """
-    stood: dict[int, int] = {}
+    stood: dict[TP, int] = {}
     while True:
         await asyncio.sleep(after_s)
-        for holding in app.holdings.active():
-            at = holding.next_offset
-            stands = stood.get(holding.number) == at and not holding.lock.locked()
-            if stands and app.lag_records(holding.number):
-                logger.warning("partition %d: nothing has come, reading from %d again",
-                               holding.number, at)  # fmt: skip
+        for tp in app.inputs:
+            at = app.inputs.next_of(tp)
+            holding = app.holdings.get(tp.partition)
+            ours = holding is not None and holding.active and not holding.lock.locked()
+            if ours and stood.get(tp) == at and app.lag_records(tp):
+                logger.warning("%s-%d: nothing has come, reading from %d again", *tp, at)
                 try:
-                    await app.fold_consumer.read_from({app.input_tp(holding.number): at})
+                    await app.fold_consumer.read_from({tp: at})
                 except (KafkaError, TimeoutError) as error:
-                    logger.warning("partition %d: not now: %s", holding.number, error)
-            stood[holding.number] = holding.next_offset
+                    logger.warning("%s-%d: not now: %s", *tp, error)
+            stood[tp] = app.inputs.next_of(tp)

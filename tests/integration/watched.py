@@ -158,6 +158,13 @@ class WatchedWorker:
         finally:
             await producer.stop()
 
+    def relayed(self) -> bool:
+        """Tell whether all loan events have been put into the log."""
+        topic = self.settings.topics.loan_events
+        partitions = [TopicPartition(topic.name, n) for n in range(topic.partitions)]
+        committed = {tp: self._reader.committed(tp) or 0 for tp in partitions}
+        return bool(committed == self._reader.end_offsets(partitions))
+
     def settle(self, within_s: float = SETTLED_WITHIN_S) -> None:
         """Wait until the committed offsets stand at the log's end; then read what there is."""
         # Counted in naps: a virtual machine that stood still for a minute is not late.

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features.bounds import LARGEST_AMOUNT
 from streams.contract.document import generated
 from streams.contract.examples import EXAMPLES
-from streams.contract.messages import LARGEST_AMOUNT, LimitUpdate, PaymentEvent, Tick
+from streams.contract.messages import LimitUpdate, PaymentEvent, Tick
 from streams.contract.schemas import documented, file_name, schema
 from streams.contract.topics import Topics
 

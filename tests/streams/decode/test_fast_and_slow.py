@@ -14,7 +14,8 @@ from streams.contract.messages import PaymentEvent
 from streams.decode import payments
 from streams.decode.fast import decode_usual, scratch
 from streams.decode.json_text import after_value
-from streams.decode.slow import Refused, decode_event
+from streams.decode.slow import decode_event
+from streams.decode.strict import Refused
 from tests.streams.decode.events import NOW, PAYMENT, REFUND
 
 tuned = settings(deadline=None, max_examples=150)

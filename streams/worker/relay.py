@@ -1,0 +1,121 @@
+"""Puts loan events into the log of their merchant: the partition of `payments` that it belongs to.
+
+There they have a place among the payments. So what was known of a merchant when a loan was drawn
+follows from one log, and is the same whenever that log is read.
+
+A loan event may be put there twice, after a crash or by two workers in the moment of a hand-over;
+its `event_id` counts once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from aiokafka.partitioner import murmur2
+from faust.types import TP
+
+from streams.contract.currencies import MINOR_DIGITS_TABLE
+from streams.contract.messages import Relayed
+from streams.decode.loans import decode_loan_event
+from streams.decode.strict import Refused
+from streams.wire.encode import encode_messages
+from streams.wire.records import headers
+from streams.worker.dead_letters import DeadLetter, batch_letters, field, letter_of
+
+if TYPE_CHECKING:
+    from streams.transport.fold import Fold
+    from streams.worker.app import App
+
+logger = logging.getLogger(__name__)
+
+Message = tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]], int]
+
+
+class LoanEventRelay:
+    """Relays folds of the topic `loan-events`.
+
+    Args:
+        app: the worker's app.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._relayed: dict[int, int] = {}
+        self._committed: dict[int, int] = {}
+
+    async def process(self, fold: Fold) -> None:
+        """Relay a fold, and wait until the broker has all of it."""
+        if not await self._app.inputs.next_in_line(fold):
+            return
+        homes, letters = self._sorted(fold)
+        topic = self._app.payments_topic
+        writes = [await self._send(topic, home, messages) for home, messages in homes.items()]
+        writes.append(
+            await self._send(
+                self._app.dead_letters_topic, fold.partition, [each.message for each in letters]
+            )
+        )
+        await asyncio.gather(*(future for futures in writes for future in futures))
+        for letter in letters:
+            self._app.metrics.dead_lettered(letter.reason)
+        self._app.inputs.passed(fold)
+        self._relayed[fold.partition] = fold.last_offset + 1
+
+    def _sorted(self, fold: Fold) -> tuple[dict[int, list[Message]], list[DeadLetter]]:
+        """Return the messages for each partition of `payments`, and what was refused."""
+        records, partitions = fold.records, self._app.settings.partitions
+        homes: defaultdict[int, list[Message]] = defaultdict(list)
+        letters = batch_letters(fold)
+        for i in range(len(fold)):
+            value = field(fold, records.value_at[i], records.value_length[i])
+            try:
+                event = decode_loan_event(value, MINOR_DIGITS_TABLE)
+            except Refused as refused:
+                letters.append(letter_of(fold, i, refused.outcome.name.lower(), refused.sentence))
+                continue
+            key = event.merchant_id.encode()
+            envelope = Relayed(
+                merchant_id=event.merchant_id,
+                topic=fold.topic,
+                partition=fold.partition,
+                offset=int(records.offset[i]),
+                event=msgspec.Raw(value or b""),
+            )
+            own = headers(fold.text, int(records.headers_at[i]), int(records.headers_length[i]))
+            homes[(murmur2(key) & 0x7FFFFFFF) % partitions].append(
+                (key, msgspec.json.encode(envelope), own, int(records.timestamp[i]))
+            )
+        return homes, letters
+
+    async def _send(
+        self, topic: str, partition: int, messages: list[Message]
+    ) -> list[asyncio.Future[Any]]:
+        producer, compression = self._app.batch_producer, self._app.settings.compression
+        return [
+            await producer.send_batch(batch, topic, partition)
+            for batch in encode_messages(messages, compression=compression)
+        ]
+
+    async def run(self) -> None:
+        """Commit what has been relayed, for ever."""
+        while True:
+            await asyncio.sleep(self._app.settings.checkpoint_interval_s)
+            await self.commit()
+
+    async def commit(self) -> None:
+        """Commit what has been relayed since the last time."""
+        due = {
+            partition: offset
+            for partition, offset in self._relayed.items()
+            if self._committed.get(partition) != offset
+        }
+        for partition, offset in due.items():
+            tp = TP(self._app.loan_events_topic, partition)
+            if tp in self._app.consumer.assignment():
+                await self._app.fold_consumer.commit_checkpoint({tp: offset})
+            # Of a partition that is gone the next owner relays again what was not committed.
+            self._committed[partition] = offset
