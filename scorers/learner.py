@@ -4,7 +4,8 @@ The weights of the expert scorecard are the mean of a normal prior. Each outcome
 covariance to the mode and the curvature of the posterior along the one direction that the example
 speaks about (a Laplace step of rank one: Spiegelhalter and Lauritzen 1990; with the covariance
 kept, one pass is nearly worth a batch fit). What no example speaks about stays as the expert had
-it, and the covariance says how firmly.
+it, and the covariance says how firmly. With a memory, what was learnt long ago fades back to the
+expert's.
 
 It is a River classifier, and what it has learnt is a `Scorecard`.
 """
@@ -18,8 +19,16 @@ import msgspec
 import numpy as np
 from river import base
 
+from features.compiler import inlined, kernel
 from scorers.prior import BUILT_IN
-from scorers.scorecard import FEATURE_NAMES, Scorecard, check_scorecard, standardised, weights_of
+from scorers.scorecard import (
+    FEATURE_NAMES,
+    Scorecard,
+    Weights,
+    check_scorecard,
+    standardised,
+    weights_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +44,8 @@ BIAS_SD = 1.5
 """Standard deviation of the bias about the expert's, log-odds: base rates differ most."""
 LARGEST_INPUT = 1e18
 """No feature comes near: a larger value is an error of whoever sent it."""
+FORGET_EVERY = 50
+"""Outcomes between two steps of forgetting: each step inverts two matrices."""
 STEPS = 50
 
 
@@ -47,6 +58,7 @@ class LearnerState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         features: names, so that a release with more features can tell.
         examples: outcomes learnt.
         rejected: examples refused.
+        memory: outcomes after which what was learnt has faded to 1/e; None: it never does.
     """
 
     mean: list[float]
@@ -54,6 +66,7 @@ class LearnerState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     features: list[str]
     examples: int
     rejected: int
+    memory: int | None
 
 
 class OnlineScorecard(base.Classifier):
@@ -64,6 +77,11 @@ class OnlineScorecard(base.Classifier):
             feature that it leaves out is not learnt.
         weight_sd: how far a weight may be from the prior's (one standard deviation).
         bias_sd: the same of the bias.
+        memory: outcomes after which what was learnt has faded to 1/e, `FORGET_EVERY` at least;
+            None: it never does.
+
+    Raises:
+        ValueError: a standard deviation is not above 0, or the memory is too short.
 
     Attributes:
         examples: outcomes learnt.
@@ -81,20 +99,34 @@ class OnlineScorecard(base.Classifier):
     """
 
     def __init__(
-        self, prior: Scorecard = BUILT_IN, weight_sd: float = WEIGHT_SD, bias_sd: float = BIAS_SD
+        self,
+        prior: Scorecard = BUILT_IN,
+        weight_sd: float = WEIGHT_SD,
+        bias_sd: float = BIAS_SD,
+        memory: int | None = None,
     ) -> None:
         if not (weight_sd > 0 and bias_sd > 0):
             raise ValueError("the standard deviations of the prior must be above 0")
+        if memory is not None and memory < FORGET_EVERY:
+            raise ValueError(f"a memory is of {FORGET_EVERY} outcomes or more, not {memory}")
         self.prior, self.weight_sd, self.bias_sd = prior, weight_sd, bias_sd
+        self.memory = memory
         self._weights = weights_of(prior)
-        self._mean = np.concatenate(([self._weights.bias], self._weights.weight))
-        deviations = np.full(len(self._mean), float(weight_sd))
+        self._prior_mean = np.concatenate(([self._weights.bias], self._weights.weight))
+        deviations = np.full(len(self._prior_mean), float(weight_sd))
         deviations[0] = bias_sd
         known = {entry.feature for entry in prior.features}
         deviations[1:][[name not in known for name in FEATURE_NAMES]] = 0.0
-        self._covariance = np.diag(deviations**2)
+        self._prior_variance = deviations**2
+        self._mean = self._prior_mean.copy()
+        self._covariance = np.diag(self._prior_variance)
         self.examples = 0
         self.rejected = 0
+
+    def accepts(self, x: Features) -> bool:
+        """Return whether every value is finite and no larger than a feature can be."""
+        given = (x.get(name) for name in FEATURE_NAMES)
+        return all(value is None or abs(value) <= LARGEST_INPUT for value in given)
 
     def learn_one(self, x: Features, y: Any) -> None:
         """Learn one outcome.
@@ -106,23 +138,45 @@ class OnlineScorecard(base.Classifier):
         An example with a value that is not finite, or larger than any feature, is counted as
         rejected and changes nothing.
         """
-        given = (x.get(name) for name in FEATURE_NAMES)
-        if not all(value is None or _plausible(value) for value in given):
+        if not self.accepts(x):
             self.rejected += 1
             return
-        z = self._inputs(x)
-        direction = self._covariance @ z
-        spread = float(z @ direction)
-        moved = _posterior_step(float(self._mean @ z), spread, bool(y))
-        mean = self._mean + direction * moved.gain
-        covariance = self._covariance - np.outer(direction, direction) * (
-            moved.curvature / (1.0 + moved.curvature * spread)
-        )
-        if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
+        mean, covariance = np.empty_like(self._mean), np.empty_like(self._covariance)
+        direction = np.empty_like(mean)
+        if not _learn(
+            self._mean, self._covariance, self._inputs(x), bool(y), direction, mean, covariance
+        ):
             self.rejected += 1
             return
         self._mean, self._covariance = mean, covariance
         self.examples += 1
+        if self.memory is not None and self.examples % FORGET_EVERY == 0:
+            self.forget(math.exp(-FORGET_EVERY / self.memory))
+
+    def forget(self, kept: float) -> None:
+        """Go back towards the prior, as if the outcomes had been fewer.
+
+        Precision L and mean m become k L + (1 - k) L0, and the mean in the same proportion of
+        precisions, with k the part kept and L0, m0 of the prior.
+
+        Args:
+            kept: how much the outcomes still count, 0 (the prior) to 1 (as before).
+
+        Raises:
+            ValueError: `kept` is not between 0 and 1.
+        """
+        if not 0 <= kept <= 1:
+            raise ValueError(f"the part kept is between 0 and 1, not {kept}")
+        # What the prior leaves out has no variance, and nothing was learnt of it.
+        learnt = np.flatnonzero(self._prior_variance)
+        within = np.ix_(learnt, learnt)
+        of_prior = (1 - kept) / self._prior_variance[learnt]
+        of_outcomes = kept * np.linalg.inv(self._covariance[within])
+        covariance = np.linalg.inv(of_outcomes + np.diag(of_prior))
+        covariance = (covariance + covariance.T) / 2
+        mean = covariance @ (of_outcomes @ self._mean[learnt] + of_prior * self._prior_mean[learnt])
+        self._mean, self._covariance = self._mean.copy(), np.zeros_like(self._covariance)
+        self._mean[learnt], self._covariance[within] = mean, covariance
 
     def predict_proba_one(self, x: Features, **_: Any) -> dict[Any, float]:
         """Return the probability of default (True) and of none (False).
@@ -155,6 +209,7 @@ class OnlineScorecard(base.Classifier):
             list(FEATURE_NAMES),
             self.examples,
             self.rejected,
+            self.memory,
         )
 
     def restored(self, state: LearnerState) -> Self:
@@ -171,7 +226,7 @@ class OnlineScorecard(base.Classifier):
             raise ValueError(f"the learner's state is not of {size} weights")
         if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
             raise ValueError("the learner's state is not finite")
-        learner = type(self)(self.prior, self.weight_sd, self.bias_sd)
+        learner = type(self)(self.prior, self.weight_sd, self.bias_sd, state.memory)
         learner._mean, learner._covariance = mean, covariance
         learner.examples, learner.rejected = state.examples, state.rejected
         return learner
@@ -182,12 +237,9 @@ class OnlineScorecard(base.Classifier):
 
     def _inputs(self, x: Features) -> NDArray[np.float64]:
         """Return 1 and the standardised features; a value that cannot be true counts as absent."""
+        vector = np.array([x.get(name) for name in FEATURE_NAMES], np.float64)
         z = np.empty(len(FEATURE_NAMES) + 1)
-        z[0] = 1.0
-        for place, name in enumerate(FEATURE_NAMES):
-            value = x.get(name)
-            known = math.nan if value is None or not _plausible(value) else float(value)
-            z[place + 1] = standardised(known, place, self._weights)
+        _fill(vector, self._weights, z)
         return z
 
 
@@ -198,6 +250,15 @@ class _Step(NamedTuple):
     """p (1 - p) there."""
 
 
+@inlined
+def _logistic(log_odds: float) -> float:
+    if log_odds >= 0:
+        return 1.0 / (1.0 + math.exp(-log_odds))
+    odds = math.exp(log_odds)
+    return odds / (1.0 + odds)
+
+
+@inlined
 def _posterior_step(log_odds: float, spread: float, y: bool) -> _Step:
     """Return the mode of the posterior along an example's direction.
 
@@ -210,7 +271,7 @@ def _posterior_step(log_odds: float, spread: float, y: bool) -> _Step:
     p = 0.5
     for _ in range(STEPS):
         p = _logistic(log_odds + spread * gain)
-        error = gain - (float(y) - p)
+        error = gain - (1.0 - p if y else -p)
         if error > 0:
             high = gain
         else:
@@ -223,12 +284,43 @@ def _posterior_step(log_odds: float, spread: float, y: bool) -> _Step:
     return _Step(gain, p * (1.0 - p))
 
 
-def _plausible(value: float) -> bool:
-    return math.isfinite(value) and abs(value) <= LARGEST_INPUT
+@kernel
+def _learn(
+    mean: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+    z: NDArray[np.float64],
+    y: bool,
+    direction: NDArray[np.float64],
+    mean_after: NDArray[np.float64],
+    covariance_after: NDArray[np.float64],
+) -> bool:
+    """Write mean and covariance after one example; return whether all of it is finite."""
+    log_odds, spread = 0.0, 0.0
+    for row in range(len(z)):
+        along = 0.0
+        for column in range(len(z)):
+            along += covariance[row, column] * z[column]
+        direction[row] = along
+        log_odds += mean[row] * z[row]
+        spread += along * z[row]
+    moved = _posterior_step(log_odds, spread, y)
+    shrink = moved.curvature / (1.0 + moved.curvature * spread)
+    finite = True
+    for row in range(len(z)):
+        mean_after[row] = mean[row] + direction[row] * moved.gain
+        finite = finite and math.isfinite(mean_after[row])
+        for column in range(len(z)):
+            after = covariance[row, column] - direction[row] * direction[column] * shrink
+            covariance_after[row, column] = after
+            finite = finite and math.isfinite(after)
+    return finite
 
 
-def _logistic(log_odds: float) -> float:
-    if log_odds >= 0:
-        return 1.0 / (1.0 + math.exp(-log_odds))
-    odds = math.exp(log_odds)
-    return odds / (1.0 + odds)
+@kernel
+def _fill(vector: NDArray[np.float64], weights: Weights, z: NDArray[np.float64]) -> None:
+    """Write 1 and the standardised features to `z`."""
+    z[0] = 1.0
+    for feature in range(len(vector)):
+        value = vector[feature]
+        known = value if abs(value) <= LARGEST_INPUT else math.nan
+        z[feature + 1] = standardised(known, feature, weights)
