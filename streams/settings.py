@@ -209,6 +209,18 @@ class Settings(BaseSettings):
         description="Whether the worker lets time pass for quiet merchants. Off for "
         "the run of a backfill, which brings its own ticks.",
     )
+    snapshot_examples: int = Field(
+        default=100,
+        ge=1,
+        le=1_000_000,
+        description="Outcomes that the trainer learns between two models that it publishes.",
+    )
+    snapshot_interval_s: float = Field(
+        default=60.0,
+        ge=0.1,
+        le=86_400,
+        description="Seconds after which it publishes what it has learnt, however little.",
+    )
     tick_interval_s: float = Field(
         default=60.0, ge=1, le=3600, description="Seconds between two ticks."
     )

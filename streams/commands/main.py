@@ -31,6 +31,12 @@ COMMANDS: dict[str, Registered] = {
         "streams.commands.demo", "Show merchants, payments and moving limits, with nothing set up."
     ),
     "worker": Registered("streams.commands.worker", "Turn payments into limits, until stopped."),
+    "trainer": Registered(
+        "streams.commands.trainer", "Learn from loans that have ended, until stopped."
+    ),
+    "models": Registered(
+        "streams.commands.models", "List and show models, promote a challenger, go back to one."
+    ),
     "topics": Registered(
         "streams.commands.topics", "Show and make the difference between registry and broker."
     ),

@@ -3,10 +3,10 @@
 import msgspec
 
 from scorers.loans import Example, LoanEvent, LoanKind
+from scorers.models import Model, Origin
 from scorers.policy import BUILT_IN as BUILT_IN_POLICY
 from scorers.policy import Policy
 from scorers.prior import BUILT_IN as BUILT_IN_SCORECARD
-from scorers.scorecard import Scorecard
 from streams.contract.messages import (
     DeadLetterHeaders,
     FundingSource,
@@ -154,7 +154,7 @@ EXAMPLES: dict[type[msgspec.Struct], tuple[msgspec.Struct, ...]] = {
             source_offset=104_215,
         ),
     ),
-    Scorecard: (BUILT_IN_SCORECARD,),
+    Model: (Model(msgspec.structs.replace(BUILT_IN_SCORECARD, version=1), Origin.PUBLISHED),),
     Policy: (BUILT_IN_POLICY,),
     DeadLetterHeaders: (
         DeadLetterHeaders(

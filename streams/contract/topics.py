@@ -92,10 +92,10 @@ def _limit_updates() -> tuple[type[msgspec.Struct], ...]:
     return (LimitUpdate,)
 
 
-def _scorecards() -> tuple[type[msgspec.Struct], ...]:
-    from scorers.scorecard import Scorecard
+def _models() -> tuple[type[msgspec.Struct], ...]:
+    from scorers.models import Model
 
-    return (Scorecard,)
+    return (Model,)
 
 
 def _policies() -> tuple[type[msgspec.Struct], ...]:
@@ -218,14 +218,14 @@ class Topics:
 
     @property
     def models(self) -> Topic:
-        """Scorecards; the newest is the live one."""
+        """Models; the newest is the live one."""
         return Topic(
             name=f"{self.prefix}models",
-            doc="Scorecards as JSON; the worker takes up the newest at its next checkpoint.",
-            key="the scorecard's version: a checkpoint may name any, so none replaces another",
+            doc="Models as JSON; the worker takes up the newest at its next checkpoint.",
+            key="<version>.<checksum>: a checkpoint may name any, so none replaces another",
             partitions=1,
             cleanup=Cleanup.COMPACT,
-            types=_scorecards,
+            types=_models,
             writers=("trainer", "operator"),
             readers=("worker",),
         )

@@ -9,18 +9,30 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from threading import Thread
 from types import TracebackType
-from typing import ClassVar, Final, Self
+from typing import ClassVar, Final, Protocol, Self
 
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from streams.errors import OperatorError
-from streams.observability.health import Verdict
-from streams.observability.metrics import Metrics
+from streams.observability.health import Health, Verdict
 
 DEFAULT_PORT: Final = 9464
 """Where a worker serves its page unless told otherwise."""
 
 _TEXT: Final = "text/plain; charset=utf-8"
+
+
+class Page(Protocol):
+    """What is served.
+
+    Attributes:
+        registry: the metrics.
+        health: the rules behind the two probes.
+    """
+
+    registry: CollectorRegistry
+    health: Health
 
 
 class PortUnavailableError(OperatorError):
@@ -65,8 +77,8 @@ class MetricsServer:
         self.close()
 
 
-def serve(metrics: Metrics, port: int = DEFAULT_PORT, host: str = "127.0.0.1") -> MetricsServer:
-    """Serve the page of a worker until the returned server is closed.
+def serve(metrics: Page, port: int = DEFAULT_PORT, host: str = "127.0.0.1") -> MetricsServer:
+    """Serve a page until the returned server is closed.
 
     Args:
         metrics: what to show; its `health` answers the two probes.
@@ -100,7 +112,7 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    page: ClassVar[Metrics]
+    page: ClassVar[Page]
     protocol_version = "HTTP/1.1"
     server_version = "duoshou"
     sys_version = ""

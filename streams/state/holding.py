@@ -11,6 +11,7 @@ import numpy as np
 
 from scorers.loans import LoanBook
 from scorers.partition import Partition
+from streams.transport.inputs import NOTHING
 from streams.wire.records import Records
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 # Longer than any merchant id may be, so that it is none.
 CHECKPOINT_KEY = b"duoshou-checkpoint".ljust(80, b".")
 LONGEST_MERCHANT_ID = 64
-NOTHING = -1
 
 
 class CheckpointRecord(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from faust.stores.base import Store
 
-from streams.state.holding import NOTHING
+from streams.transport.inputs import NOTHING
 from streams.worker.ending import end_process
 
 if TYPE_CHECKING:

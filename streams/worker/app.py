@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-import faust
 from faust.types import TP
 
 from features.calendar import load_zone
 from scorers.partition import Partition
-from streams.brokers.clients import Hidden, client_options, ssl_context
-from streams.state.holding import NOTHING, Holding, Holdings
-from streams.transport.driver import Consumer, Producer
+from streams.brokers.clients import client_options
+from streams.state.holding import Holding, Holdings
+from streams.transport.app import FoldApp, FoldSchema, faust_options
+from streams.transport.inputs import NOTHING
 from streams.worker.checkpoint import Checkpointer
 from streams.worker.decoding import decode_fold
 from streams.worker.ending import end_process
-from streams.worker.inputs import Inputs
 from streams.worker.memory import give_back_memory
 from streams.worker.outbox import Outbox
 from streams.worker.payments import PaymentProcessor
@@ -28,52 +27,24 @@ from streams.worker.ticks import publish_ticks
 from streams.worker.versions import VersionReader, Versions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from streams.contract.topics import Topics
     from streams.observability.metrics import Metrics
-    from streams.settings import Security, Settings
+    from streams.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-REQUEST_TIMEOUT_S = 90.0
-"""How long a write may take, the broker's restart included, before the process ends."""
 
-FETCH_BYTES = 1024 * 1024
-"""Most bytes of one partition in one fetch: some 10,000 compressed payments."""
-
-
-class FoldSchema(faust.Schema[Any, Any]):
-    """Hands folds on as they are: the transport has decoded them."""
-
-    def loads_key(self, app: Any, message: Any, **options: Any) -> Any:
-        """Return the key; a fold has none."""
-        return message.key
-
-    def loads_value(self, app: Any, message: Any, **options: Any) -> Any:
-        """Return the fold."""
-        return message.value
-
-
-class App(faust.App):
+class App(FoldApp):
     """A worker's Faust app, with what the batch transport and the stores ask of it."""
 
-    settings: Settings
     metrics: Metrics
     holdings: Holdings
-    inputs: Inputs
     versions: Versions
     outbox: Outbox
     checkpointer: Checkpointer
     version_reader: VersionReader
     reassigning: bool = False
     """From the loss of the old partitions until the new ones are known."""
-
-    fetch_max_wait_ms: int
-    isolation_level: str
-    idempotent_producer: bool
-    max_batch_bytes: int
-    decoders: dict[str, Any]
 
     relay: LoanEventRelay
 
@@ -86,34 +57,9 @@ class App(faust.App):
     loans_topic: str
     payment_ids_topic: str
 
-    @property
-    def batch_producer(self) -> Producer:
-        """The producer, as the batch transport makes it."""
-        return cast(Producer, self.producer)
-
-    @property
-    def fold_consumer(self) -> Consumer:
-        """The consumer, as the batch transport makes it."""
-        return cast(Consumer, self.consumer)
-
     def input_tp(self, partition: int) -> TP:
         """Return a partition of `payments` as Faust names it."""
         return TP(self.payments_topic, partition)
-
-    def reading_from(self, tp: TP, offset: int) -> None:
-        """Note the offset at which the next fold of an input partition will begin."""
-        self.inputs.begin(tp, offset)
-
-    async def read_from(self, offsets: Mapping[TP, int]) -> None:
-        """Seek input partitions; the consumer exists only once Faust has started."""
-        await self.fold_consumer.read_from(offsets)
-
-    def lag_records(self, tp: TP) -> int:
-        """Return how many records of an input partition wait behind the last one dealt with."""
-        at, highwater = self.inputs.next_of(tp), self.consumer.highwater(tp)
-        if at == NOTHING or highwater is None:
-            return 0
-        return max(0, int(highwater) - at)
 
     def revocation_timeout_s(self) -> float:
         """Return how long a last checkpoint may take before the group goes on without us."""
@@ -149,36 +95,12 @@ def make_app(settings: Settings, topics: Topics, metrics: Metrics) -> App:
     """
     app = App(
         topics.application_id,
-        broker=[f"batches://{server}" for server in settings.bootstrap_servers.split(",")],
-        broker_credentials=_credentials(settings.security),
-        autodiscover=False,
         origin="streams.worker",
-        datadir=settings.data_directory / "faust",
-        web_enabled=False,
-        topic_partitions=settings.partitions,
-        topic_allow_declare=False,
-        topic_disable_leader=True,
         table_standby_replicas=settings.standby_replicas,
-        stream_buffer_maxsize=max(4, settings.partitions),
-        stream_wait_empty=False,
-        stream_recovery_delay=0.0,
-        broker_session_timeout=settings.session_timeout_s,
-        broker_heartbeat_interval=max(0.5, settings.session_timeout_s / 10),
-        broker_request_timeout=max(REQUEST_TIMEOUT_S, settings.session_timeout_s),
-        broker_max_poll_interval=600.0,
-        producer_request_timeout=REQUEST_TIMEOUT_S,
-        producer_linger=0,
-        consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=FETCH_BYTES,
-        processing_guarantee="at_least_once",
-        worker_redirect_stdouts=False,
+        **faust_options(settings),
     )
-    app.settings = settings
+    app.configure(settings)
     app.metrics = metrics
-    app.fetch_max_wait_ms = settings.fetch_max_wait_ms
-    app.isolation_level = "read_committed" if settings.idempotence else "read_uncommitted"
-    app.idempotent_producer = settings.idempotence
-    app.max_batch_bytes = settings.max_batch_bytes_uncompressed
     app.payments_topic = topics.payments.name
     app.limit_updates_topic = topics.limit_updates(settings.lender).name
     app.dead_letters_topic = topics.dead_letters.name
@@ -188,7 +110,6 @@ def make_app(settings: Settings, topics: Topics, metrics: Metrics) -> App:
     app.loans_topic = topics.loans_changelog.name
     app.payment_ids_topic = topics.payment_ids.name
     app.decoders = {app.payments_topic: decode_fold, app.loan_events_topic: lambda _: None}
-    app.inputs = Inputs(app.read_from)
     app.relay = LoanEventRelay(app)
     zone = load_zone(settings.zone)
     app.holdings = Holdings(
@@ -208,19 +129,6 @@ def make_app(settings: Settings, topics: Topics, metrics: Metrics) -> App:
     app.checkpointer = Checkpointer(app, app.lag_records)
     _declare(app)
     return app
-
-
-def _credentials(security: Security) -> Any:
-    """Return Faust's broker credentials, or None without TLS and SASL."""
-    context = ssl_context(security)
-    if security.sasl_password is not None:
-        return faust.SASLCredentials(
-            username=security.sasl_username,
-            password=Hidden(security.sasl_password.get_secret_value()),
-            mechanism=security.sasl_mechanism,
-            ssl_context=context,
-        )
-    return None if context is None else faust.SSLCredentials(context)
 
 
 def _declare(app: App) -> None:

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from streams.state.holding import CHECKPOINT_KEY, NOTHING, CheckpointRecord, Holding
+from streams.state.holding import CHECKPOINT_KEY, CheckpointRecord, Holding
+from streams.transport.inputs import NOTHING
 from streams.wire.encode import encode_messages, encode_rows
 from streams.worker.ending import end_process
 

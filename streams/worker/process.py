@@ -1,4 +1,4 @@
-"""A worker as a process of its own, for the demo, the benchmarks and the tests."""
+"""A worker or a trainer as a process of its own, for the demo, the benchmarks and the tests."""
 
 from __future__ import annotations
 
@@ -23,27 +23,30 @@ _STOP_TIMEOUT_S = 30.0
 
 
 class WorkerProcess:
-    """Starts `duoshou worker` and watches it through its metrics page.
+    """Starts `duoshou worker`, or another command that runs on, and watches its metrics page.
 
     Use it in a `with` statement: the process is ended at the end.
 
     Args:
         settings: the worker's settings; the metrics port is chosen by the system.
         folder: where its log goes; a new temporary one when left out.
+        command: `worker` or `trainer`.
 
     Attributes:
         log: the file with everything that the worker says.
     """
 
-    def __init__(self, settings: Settings, folder: Path | None = None) -> None:
+    def __init__(
+        self, settings: Settings, folder: Path | None = None, command: str = "worker"
+    ) -> None:
         folder = folder or Path(mkdtemp(prefix="duoshou-worker-"))
         self._address_file = folder / f"address-{time.monotonic_ns()}"
-        self.log = folder / "worker.log"
-        command = [sys.executable, "-m", "streams.commands.main", "worker",
+        self.log = folder / f"{command}.log"
+        line = [sys.executable, "-m", "streams.commands.main", command,
                    "--metrics-port", "0", "--address-file", str(self._address_file)]  # fmt: skip
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                command,
+                line,
                 stdout=output,
                 stderr=output,
                 env={**os.environ, **settings.as_environment()},
@@ -112,7 +115,9 @@ class WorkerProcess:
     def applied(self) -> int:
         """Return how many payments it has dealt with since its start, whatever became of them."""
         return int(
-            self.metric("duoshou_events_total") - self.metric("duoshou_events_total", 'kind="tick"')
+            self.metric("duoshou_events_total")
+            - self.metric("duoshou_events_total", 'kind="tick"')
+            - self.metric("duoshou_events_total", 'kind="relayed"')
         )
 
     def kill(self) -> None:

@@ -1,8 +1,8 @@
-"""Scorecards and policies as they are published, read by every worker.
+"""Models and policies as they are published, read by every worker.
 
 Each worker reads the whole of both topics with a plain consumer outside the group. What is
 newest here takes effect in a partition only at a checkpoint, which names it; so a replay uses
-the same scorecard for the same offsets.
+the same model for the same offsets.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import aiokafka
 
+from scorers.models import Models, load_model
 from scorers.partition import Version
 from scorers.policy import load_policy
-from scorers.scorecard import load_scorecard
 from streams.brokers.clients import client_options
 from streams.worker.ending import end_process
 
@@ -30,28 +30,27 @@ logger = logging.getLogger(__name__)
 
 
 class Versions:
-    """All scorecards and policies that have been published, by version.
+    """All models and policies that have been published, by version.
 
     The built-in ones are always there.
     """
 
     def __init__(self) -> None:
         built_in = Version()
-        self._scorecards = {built_in.scorecard.version: built_in.scorecard}
+        self._models = Models()
         self._policies = {built_in.policy.version: built_in.policy}
 
     def takers(self, topics: Topics) -> dict[str, Callable[[bytes], None]]:
         """Return for each topic the method that takes one of its records in."""
-        return {topics.models.name: self.add_scorecard, topics.policies.name: self.add_policy}
+        return {topics.models.name: self.add_model, topics.policies.name: self.add_policy}
 
-    def add_scorecard(self, raw: bytes) -> None:
-        """Take in a published scorecard.
+    def add_model(self, raw: bytes) -> None:
+        """Take in a published model.
 
         Raises:
-            ValueError: it is malformed; what was there stays.
+            ValueError: it is malformed or refused; what was there stays.
         """
-        scorecard = load_scorecard(raw)
-        self._scorecards[scorecard.version] = scorecard
+        self._models.add(load_model(raw))
 
     def add_policy(self, raw: bytes) -> None:
         """Take in a published policy.
@@ -63,8 +62,8 @@ class Versions:
         self._policies[policy.version] = policy
 
     def newest(self) -> Version:
-        """Return the scorecard and the policy with the highest versions."""
-        return Version(self._scorecards[max(self._scorecards)], self._policies[max(self._policies)])
+        """Return the model and the policy with the highest versions."""
+        return Version(self._models.newest.scorecard, self._policies[max(self._policies)])
 
     def newer_than(self, holding: Holding) -> bool:
         """Tell whether a partition has to take up the newest version, or to record its first."""
@@ -84,7 +83,8 @@ class Versions:
         """
         try:
             return Version(
-                self._scorecards[record.model_version], self._policies[record.policy_version]
+                self._models[record.model_version].scorecard,
+                self._policies[record.policy_version],
             )
         except KeyError:
             raise LookupError(
@@ -155,6 +155,15 @@ class VersionReader:
             end_process("models and policies can no longer be read", error)
         finally:
             await self.close()
+
+    async def catch_up(self) -> None:
+        """Wait until everything that is published now has been read; `run` must be running."""
+        if self._consumer is None:
+            raise RuntimeError("read_to_end comes first")
+        ends = await self._consumer.end_offsets(list(self._consumer.assignment()))
+        for tp, end in ends.items():
+            while await self._consumer.position(tp) < end:  # noqa: ASYNC110  (only it knows)
+                await asyncio.sleep(0.02)
 
     async def close(self) -> None:
         """Hang up."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,29 +9,30 @@ import pytest
 from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
+from streams.transport.inputs import Inputs
 from streams.worker.stalled import reread_stalled
 
 PERIOD_S = 0.02
+STOOD = TP("payments", 3)
 
 
 class StubApp:
     """One partition at offset 7; `lag` records wait behind it."""
 
     def __init__(self, lag: int, error: Exception | None = None) -> None:
-        self.holding = SimpleNamespace(number=3, next_offset=7, lock=asyncio.Lock())
-        self.holdings = SimpleNamespace(active=lambda: [self.holding])
+        self.holding = SimpleNamespace(active=True, lock=asyncio.Lock())
+        self.holdings = SimpleNamespace(get=lambda _: self.holding)
+        self.inputs = Inputs(self.read_from)
+        self.inputs.begin(STOOD, 7)
         self.fold_consumer = self
         self.lag, self.error = lag, error
         self.read: list[dict[TP, int]] = []
 
-    def lag_records(self, partition: int) -> int:
+    def lag_records(self, tp: TP) -> int:
         return self.lag
 
-    def input_tp(self, partition: int) -> TP:
-        return TP("payments", partition)
-
-    async def read_from(self, offsets: dict[TP, int]) -> None:
-        self.read.append(offsets)
+    async def read_from(self, offsets: Mapping[TP, int]) -> None:
+        self.read.append(dict(offsets))
         if self.error is not None:
             raise self.error
 
@@ -50,7 +52,7 @@ async def watched(app: StubApp, meanwhile: Any = None) -> list[dict[TP, int]]:
 async def test_a_partition_that_stands_with_records_waiting_is_read_again() -> None:
     read = await watched(StubApp(lag=2))
     assert read
-    assert all(offsets == {TP("payments", 3): 7} for offsets in read)
+    assert all(offsets == {STOOD: 7} for offsets in read)
 
 
 async def test_a_partition_with_nothing_waiting_is_left_alone() -> None:
@@ -61,7 +63,7 @@ async def test_a_partition_that_moves_is_left_alone() -> None:
     app = StubApp(lag=2)
 
     def move() -> None:
-        app.holding.next_offset += 1
+        app.inputs.begin(STOOD, app.inputs.next_of(STOOD) + 1)
 
     assert await watched(app, move) == []
 

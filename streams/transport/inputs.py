@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
-from streams.state.holding import NOTHING
-
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from streams.transport.fold import Fold
 
 logger = logging.getLogger(__name__)
+
+NOTHING = -1
+"""The offset of a partition that has not been sought."""
 
 
 class Inputs:

@@ -1,0 +1,65 @@
+"""Runs a Faust app of ours, with its metrics page beside it, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+import uvloop
+
+from streams.observability.http import Page, serve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import faust
+
+    from streams.settings import Settings
+
+SWITCH_INTERVAL_S = 0.0005
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+
+def run_service(
+    settings: Settings, page: Page, prepare: Callable[[], faust.App], address_file: Path | None
+) -> None:
+    """Run an app until SIGINT or SIGTERM; ends the process.
+
+    Args:
+        settings: validated settings.
+        page: what /metrics, /livez and /readyz show.
+        prepare: makes the app, when the page is there already.
+        address_file: where to write the address of the page, for whoever chose port 0.
+
+    Raises:
+        OperatorError: something the operator has to put right; nothing was started.
+    """
+    logging.basicConfig(level=settings.log_level, format=LOG_FORMAT)
+    # At DEBUG numba writes every instruction it compiles: a minute and megabytes a start.
+    logging.getLogger("numba").setLevel(logging.WARNING)
+    # Three threads hand folds to each other: none may keep the others waiting 5 ms for its turn.
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    # For this thread's loop and for the consumer's, which Faust makes by the same policy.
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    with serve(page, settings.metrics_port, settings.metrics_host) as server:
+        logging.getLogger(__name__).info(
+            "metrics on http://%s:%d/metrics", server.host, server.port
+        )
+        if address_file is not None:
+            address_file.write_text(f"{server.host}:{server.port}")
+        app = prepare()
+        # What is there now stays for good: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        worker = app.Worker(
+            loglevel=settings.log_level,
+            redirect_stdouts=False,
+            override_logging=False,
+            quiet=True,
+            daemon=True,
+        )
+        worker.execute_from_commandline()

@@ -1,0 +1,122 @@
+"""What every Faust app over the batch transport has in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import faust
+
+from streams.brokers.clients import Hidden, ssl_context
+from streams.transport.driver import Consumer, Producer
+from streams.transport.inputs import NOTHING, Inputs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from faust.types import TP
+
+    from streams.settings import Security, Settings
+
+REQUEST_TIMEOUT_S = 90.0
+"""How long a write may take, the broker's restart included, before the process ends."""
+
+FETCH_BYTES = 1024 * 1024
+"""Most bytes of one partition in one fetch: some 10,000 compressed payments."""
+
+
+class FoldSchema(faust.Schema[Any, Any]):
+    """Hands folds on as they are: the transport has decoded them."""
+
+    def loads_key(self, app: Any, message: Any, **options: Any) -> Any:
+        """Return the key; a fold has none."""
+        return message.key
+
+    def loads_value(self, app: Any, message: Any, **options: Any) -> Any:
+        """Return the fold."""
+        return message.value
+
+
+class FoldApp(faust.App):
+    """A Faust app with what the batch transport asks of it; `configure` comes first."""
+
+    settings: Settings
+    inputs: Inputs
+    fetch_max_wait_ms: int
+    isolation_level: str
+    idempotent_producer: bool
+    max_batch_bytes: int
+    decoders: dict[str, Any]
+
+    def configure(self, settings: Settings) -> None:
+        """Take over what the settings say of the transport."""
+        self.settings = settings
+        self.inputs = Inputs(self.read_from)
+        self.fetch_max_wait_ms = settings.fetch_max_wait_ms
+        self.isolation_level = "read_committed" if settings.idempotence else "read_uncommitted"
+        self.idempotent_producer = settings.idempotence
+        self.max_batch_bytes = settings.max_batch_bytes_uncompressed
+
+    @property
+    def batch_producer(self) -> Producer:
+        """The producer, as the batch transport makes it."""
+        return cast(Producer, self.producer)
+
+    @property
+    def fold_consumer(self) -> Consumer:
+        """The consumer, as the batch transport makes it."""
+        return cast(Consumer, self.consumer)
+
+    def reading_from(self, tp: TP, offset: int) -> None:
+        """Note the offset at which the next fold of an input partition will begin."""
+        self.inputs.begin(tp, offset)
+
+    async def read_from(self, offsets: Mapping[TP, int]) -> None:
+        """Seek input partitions; the consumer exists only once Faust has started."""
+        await self.fold_consumer.read_from(offsets)
+
+    def lag_records(self, tp: TP) -> int:
+        """Return how many records of an input partition wait behind the last one dealt with."""
+        at, highwater = self.inputs.next_of(tp), self.consumer.highwater(tp)
+        if at == NOTHING or highwater is None:
+            return 0
+        return max(0, int(highwater) - at)
+
+
+def faust_options(settings: Settings) -> dict[str, Any]:
+    """Return Faust's own settings, those that every app of ours has alike."""
+    return {
+        "broker": [f"batches://{server}" for server in settings.bootstrap_servers.split(",")],
+        "broker_credentials": _credentials(settings.security),
+        "autodiscover": False,
+        "datadir": settings.data_directory / "faust",
+        "web_enabled": False,
+        "topic_partitions": settings.partitions,
+        "topic_allow_declare": False,
+        "topic_disable_leader": True,
+        "stream_buffer_maxsize": max(4, settings.partitions),
+        "stream_wait_empty": False,
+        "stream_recovery_delay": 0.0,
+        "broker_session_timeout": settings.session_timeout_s,
+        "broker_heartbeat_interval": max(0.5, settings.session_timeout_s / 10),
+        "broker_request_timeout": max(REQUEST_TIMEOUT_S, settings.session_timeout_s),
+        "broker_max_poll_interval": 600.0,
+        "producer_request_timeout": REQUEST_TIMEOUT_S,
+        "producer_linger": 0,
+        "consumer_auto_offset_reset": "earliest",
+        "consumer_max_fetch_size": FETCH_BYTES,
+        "processing_guarantee": "at_least_once",
+        "worker_redirect_stdouts": False,
+    }
+
+
+def _credentials(security: Security) -> Any:
+    """Return Faust's broker credentials, or None without TLS and SASL."""
+    context = ssl_context(security)
+    if security.sasl_password is not None:
+        return faust.SASLCredentials(
+            username=security.sasl_username,
+            password=Hidden(security.sasl_password.get_secret_value()),
+            mechanism=security.sasl_mechanism,
+            ssl_context=context,
+        )
+    return None if context is None else faust.SSLCredentials(context)
