@@ -92,6 +92,7 @@ class PaymentProcessor:
         holding.partition.apply(events, text, lambda updates: moved.append(_copy(updates)))
         applied = time.perf_counter()
         metrics.stage_done("decode", fold.decode_seconds)
+        metrics.stage_done("wait", began - fold.decoded_at)
         metrics.stage_done("apply", applied - began)
 
         for updates in moved:

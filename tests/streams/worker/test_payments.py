@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from faust.types import TP
 from features.calendar import load_zone
 from features.layout import ROW
 from scorers.partition import Partition
+from streams.observability.metrics import STAGES
 from streams.settings import Settings
 from streams.state.holding import NOTHING, CheckpointRecord, Holding
 from streams.transport.fetching import FoldDecoder, folds
@@ -155,3 +158,26 @@ async def test_a_fold_that_the_partition_is_not_ready_for_is_dropped(state: str)
     await app.process(fold_of(3, 6))
     assert app.applied() == []
     assert app.sought == []
+
+
+async def test_every_stage_of_a_batch_is_measured_and_waiting_counts_from_decoded() -> None:
+    app = StubApp(next_offset=3)
+    fold = fold_of(3, 6)
+    assert time.perf_counter() - fold.decoded_at < 60
+    fold.decoded_at -= 1000
+    await app.process(fold)
+    assert set(app.stages) == set(STAGES)
+    assert 1000 < app.stages["wait"] < 1060
+    assert app.stages["decode"] == fold.decode_seconds
+
+
+async def test_the_wait_for_a_checkpoint_of_the_partition_is_waiting() -> None:
+    app = StubApp(next_offset=3)
+    fold = fold_of(3, 6)
+    async with app.holding.lock:
+        processing = asyncio.create_task(app.process(fold))
+        await asyncio.sleep(0)
+        assert app.stages == {}
+        released = time.perf_counter()
+    await processing
+    assert app.stages["wait"] >= released - fold.decoded_at
