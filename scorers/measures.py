@@ -25,6 +25,15 @@ class Decile(NamedTuple):
     """Share that defaulted."""
 
 
+class Roc(NamedTuple):
+    """What a threshold catches, from one that flags no loan to one that flags all."""
+
+    good: NDArray[np.float64]
+    """Share of the good loans flagged, rising from 0 to 1."""
+    bad: NDArray[np.float64]
+    """Share of the bad loans flagged at the same threshold."""
+
+
 def auc(outcomes: ArrayLike, scores: ArrayLike) -> float:
     """Return the chance that a bad loan scores above a good one, ties counting half; exact.
 
@@ -42,6 +51,25 @@ def auc(outcomes: ArrayLike, scores: ArrayLike) -> float:
     ranks = (ends - counts + ends + 1) / 2
     u = float(ranks[places][bad].sum()) - positives * (positives + 1) / 2
     return u / (positives * negatives)
+
+
+def roc(outcomes: ArrayLike, scores: ArrayLike) -> Roc:
+    """Return the ROC curve: one point for each score that occurs; loans that tie move together.
+
+    The area under its straight lines is `auc`. Good and bad loans must both be there.
+
+    >>> curve = roc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+    >>> curve.good.tolist(), curve.bad.tolist()
+    ([0.0, 0.0, 0.5, 0.5, 1.0], [0.0, 0.5, 0.5, 1.0, 1.0])
+    """
+    bad, values = np.asarray(outcomes, bool), np.asarray(scores, float)
+    falling = np.unique(values)[::-1]
+
+    def flagged(among: NDArray[np.float64]) -> NDArray[np.float64]:
+        below = np.searchsorted(np.sort(among), falling, "left")
+        return np.concatenate(([0.0], (len(among) - below) / len(among)))
+
+    return Roc(good=flagged(values[~bad]), bad=flagged(values[bad]))
 
 
 def ks(outcomes: ArrayLike, scores: ArrayLike) -> float:

@@ -93,7 +93,7 @@ PRIOR: tuple[PriorEntry, ...] = (
     ),
     _entry(
         "largest_payer_share", 0.30, 0.10, 0.15, clip=4.0,
-        why="A shop that lives from one payer falls with him, or is paying itself.",
+        why="A shop that lives from one payer falls with that payer, or is paying itself.",
     ),
     _entry(
         "longest_gap_days", 0.15, 2, 3,

@@ -1,4 +1,4 @@
-"""The scorecard: the probability that a merchant defaults, from his feature vector.
+"""The scorecard: the probability that a merchant defaults, from its feature vector.
 
 Linear on purpose. Each feature is transformed, standardised and clipped, each has one weight,
 and the weighted sum is the log-odds of default. It is what `StandardScaler | LogisticRegression`

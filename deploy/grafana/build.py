@@ -227,14 +227,14 @@ def path(panels: Panels) -> None:
     panels.series(
         "Time by stage",
         "percentunit",
-        [Query(rate("duoshou_stage_seconds_sum", by="stage"), "{{stage}}")],
+        [Query(rate("duoshou_stage_seconds_sum", by="stage", where='stage!="wait"'), "{{stage}}")],
         "Seconds spent in each stage a second, over all workers: what a worker is busy with.",
     )
     panels.series(
         "Time of a batch by stage, p99",
         "s",
         [Query(quantile("0.99", "duoshou_stage_seconds", by="stage"), "{{stage}}")],
-        "How long one batch takes in each stage.",
+        "How long one batch takes in each stage; wait: from decoded to the turn to be applied.",
     )
     panels.series(
         "Batch size",

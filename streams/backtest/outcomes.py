@@ -10,6 +10,7 @@ from river import compose, linear_model, optim, preprocessing, tree
 
 from scorers.learner import OnlineScorecard
 from scorers.measures import auc, bootstrap, brier, ks, log_loss
+from streams.backtest.curves import Curves, curves
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,14 +50,16 @@ class Result(msgspec.Struct, frozen=True):
         loans: loans scored.
         bad: how many of them were bad.
         models: quality by model.
+        curves: the same models' curves.
     """
 
     loans: int
     bad: int
     models: dict[str, Quality]
+    curves: dict[str, Curves]
 
-    def summary(self) -> dict[str, float]:
-        """Return the learner's figures beside the prior's, for programs."""
+    def summary(self) -> dict[str, Any]:
+        """Return the learner's figures beside the prior's, and its deciles, for programs."""
         learner, prior = self.models[CHAMPION], self.models[PRIOR]
         return {
             "auc_mean": learner.auc_mean,
@@ -66,6 +69,10 @@ class Result(msgspec.Struct, frozen=True):
             "log_loss_prior": prior.log_loss,
             "brier": learner.brier,
             "brier_prior": prior.brier,
+            "calibration": [
+                {"decile": number} | tenth._asdict()
+                for number, tenth in enumerate(self.curves[CHAMPION].calibration, 1)
+            ],
         }
 
 
@@ -130,6 +137,8 @@ MODELS: dict[str, Callable[[], Any]] = {
 
 
 class _Held(NamedTuple):
+    places: np.ndarray
+    """Of the loans, in the order in which all outcomes became known."""
     bad: np.ndarray
     scores: dict[str, np.ndarray]
 
@@ -153,10 +162,11 @@ def cross_validate(examples: Sequence[Example], progress: Callable[[], None]) ->
             held = np.array([fold_of[each.loan.merchant_id] == fold for each in examples])
             learnt = [each for each, out in zip(examples, held, strict=True) if not out]
             scored = [each for each, out in zip(examples, held, strict=True) if out]
-            folds.append(_Held(bad[held], {n: _scores(m, learnt, scored) for n, m in _made()}))
+            scores = {name: _scores(model, learnt, scored) for name, model in _made()}
+            folds.append(_Held(np.flatnonzero(held), bad[held], scores))
             progress()
         seeds.append(folds)
-    return Result(len(examples), int(bad.sum()), {name: _quality(name, seeds) for name in MODELS})
+    return _result(bad, seeds)
 
 
 def train_and_score(train: Sequence[Example], score: Sequence[Example]) -> Result:
@@ -168,8 +178,8 @@ def train_and_score(train: Sequence[Example], score: Sequence[Example]) -> Resul
     bad = np.array([example.loan.bad for example in score])
     if bad.all() or not bad.any():
         raise ValueError("the loans to score must not all have ended alike")
-    held = _Held(bad, {name: _scores(model, train, score) for name, model in _made()})
-    return Result(len(score), int(bad.sum()), {name: _quality(name, [[held]]) for name in MODELS})
+    scores = {name: _scores(model, train, score) for name, model in _made()}
+    return _result(bad, [[_Held(np.arange(len(score)), bad, scores)]])
 
 
 def _made() -> list[tuple[str, Any]]:
@@ -197,6 +207,25 @@ def _folds(examples: Sequence[Example], seed: int) -> dict[str, int]:
         for place, name in enumerate(random.permutation(names)):
             folds[str(name)] = place % FOLDS
     return folds
+
+
+def _result(bad: np.ndarray, seeds: list[list[_Held]]) -> Result:
+    return Result(
+        len(bad),
+        int(bad.sum()),
+        {name: _quality(name, seeds) for name in MODELS},
+        {name: _curves(name, bad, seeds) for name in MODELS},
+    )
+
+
+def _curves(name: str, bad: np.ndarray, seeds: list[list[_Held]]) -> Curves:
+    whole = []
+    for folds in seeds:
+        scores = np.empty(len(bad))
+        for fold in folds:
+            scores[fold.places] = fold.scores[name]
+        whole.append((bad, scores))
+    return curves([(fold.bad, fold.scores[name]) for folds in seeds for fold in folds], whole)
 
 
 def _quality(name: str, seeds: list[list[_Held]]) -> Quality:

@@ -13,6 +13,7 @@ from streams.commands.options import AsJson, command_app
 from streams.errors import OperatorError
 
 if TYPE_CHECKING:
+    from scorers.measures import Decile
     from streams.backtest.outcomes import Result
 
 app = command_app("Run recorded data through rows, kernels and learner, without a broker.")
@@ -32,13 +33,26 @@ def outcomes(
     train: Folder,
     score: Folder,
     zone: Annotated[str, typer.Option(help="Time zone of the local days.")] = "Asia/Shanghai",
+    curves: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            dir_okay=False,
+            help="Draw ROC, calibration and cumulative log-loss: a .png or .html file.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Learn from the loans of one folder, score those of another.
 
     Where both are the same folder: five folds by merchant, five times.
     """
-    from streams.backtest.outcomes import FOLDS, SEEDS, cross_validate, train_and_score
+    from streams.backtest.drawing import check, draw
+
+    if curves is not None:
+        check(curves)
+    # Only now: the models take seconds to load.
+    from streams.backtest.outcomes import CHAMPION, FOLDS, SEEDS, cross_validate, train_and_score
     from streams.backtest.recorded import load
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
@@ -55,10 +69,13 @@ def outcomes(
                 result = train_and_score(learnt.examples, scored.examples)
         except ValueError as error:
             raise OperatorError(f"{score}: {error}.") from None
+    if curves is not None:
+        draw(result, curves)
     if as_json:
         typer.echo(msgspec.json.encode(result.summary()).decode())
         return
     _show(result)
+    _show_calibration(result.curves[CHAMPION].calibration)
     typer.echo(
         f"{result.loans} loans, {result.bad} of them bad; {scored.events} events, "
         f"{scored.refused} refused."
@@ -75,5 +92,17 @@ def _show(result: "Result") -> None:
             f"{quality.log_loss:.4f}",
             f"{quality.brier:.4f}",
             f"{quality.ks:.3f}",
+        )
+    Console().print(table)
+
+
+def _show_calibration(tenths: "list[Decile]") -> None:
+    table = Table("decile", "loans", "expected %", "observed %", title="calibration of the learner")
+    for number, tenth in enumerate(tenths, 1):
+        table.add_row(
+            str(number),
+            str(tenth.loans),
+            f"{100 * tenth.expected:.2f}",
+            f"{100 * tenth.observed:.2f}",
         )
     Console().print(table)

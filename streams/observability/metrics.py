@@ -30,7 +30,7 @@ from streams.observability.health import Health
 from streams.observability.histogram import BatchHistogram
 from streams.observability.uncommitted import Uncommitted
 
-Stage = Literal["fetch", "decode", "apply", "publish"]
+Stage = Literal["decode", "wait", "apply", "publish"]
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
 
 _OF_PAYMENTS: Final = tuple(
@@ -276,7 +276,11 @@ class Metrics:
         self._events_of(kind, outcome).inc(n)
 
     def stage_done(self, stage: Stage, seconds: float) -> None:
-        """One batch left a stage of its path after ``seconds``."""
+        """One batch left a stage of its path after ``seconds``.
+
+        ``wait`` is the time from the end of ``decode`` to the begin of ``apply``, in which the
+        worker is busy with other batches, or with a checkpoint of the same partition.
+        """
         if stage not in self._stages:
             raise ValueError(f"unknown stage {stage!r}, expected one of {', '.join(STAGES)}")
         self._stages[stage].observe(seconds)

@@ -108,7 +108,8 @@ class folds:  # noqa: N801  (used like a function)
         decode = self._decoder.decoders.get(fold.topic)
         if decode is not None:
             fold.decoded = decode(fold)
-        fold.decode_seconds = time.perf_counter() - began
+        fold.decoded_at = time.perf_counter()
+        fold.decode_seconds = fold.decoded_at - began
         return fold
 
     def _set_aside(self, refused: WireError) -> UnreadableBatch:

@@ -50,6 +50,7 @@ class Fold:
         decoded: what the topic's decoder made of the records, or None when it has none.
         fetched_at: `time.monotonic()` when the fold was made, in seconds.
         decode_seconds: time that unpacking and decoding took.
+        decoded_at: `time.perf_counter()` when that was done, in seconds.
     """
 
     topic: str
@@ -62,6 +63,7 @@ class Fold:
     decoded: Any = None
     fetched_at: float = field(default_factory=time.monotonic)
     decode_seconds: float = 0.0
+    decoded_at: float = field(default_factory=time.perf_counter)
 
     def __len__(self) -> int:
         """Return the number of records."""

@@ -76,6 +76,7 @@ class PaymentProcessor:
         )  # fmt: skip
         applied = time.perf_counter()
         metrics.stage_done("decode", fold.decode_seconds)
+        metrics.stage_done("wait", began - fold.decoded_at)
         metrics.stage_done("apply", applied - began)
 
         for updates in moved:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from scorers.measures import brier, log_loss
@@ -72,6 +73,12 @@ def test_the_command_learns_from_one_folder_and_scores_another(tmp_path: Path) -
     assert found["auc_mean"] == 1.0
     assert found["log_loss"] < found["log_loss_prior"]
     assert found["brier"] < found["brier_prior"]
+    tenths = found["calibration"]
+    assert [tenth["decile"] for tenth in tenths] == list(range(1, 11))
+    assert sum(tenth["loans"] for tenth in tenths) == 12
+    assert tenths[0]["observed"] == 0.0
+    assert tenths[-1]["observed"] == 1.0
+    assert tenths[0]["expected"] < tenths[-1]["expected"]
 
 
 def test_the_command_cross_validates_one_folder_and_shows_every_model(tmp_path: Path) -> None:
@@ -81,6 +88,42 @@ def test_the_command_cross_validates_one_folder_and_shows_every_model(tmp_path: 
     for name in ("learner", "prior", "base rate", "SGD", "adaptive tree"):
         assert name in done.stdout
     assert "30 loans, 10 of them bad" in done.stdout
+    assert "expected %" in done.stdout
+    assert "observed %" in done.stdout
+
+
+def test_the_command_draws_what_it_found(tmp_path: Path) -> None:
+    train = recorded(tmp_path / "train", merchants=30)
+    score = recorded(tmp_path / "score", merchants=12, first=100)
+    curves = tmp_path / "curves.html"
+    done = command("--train", str(train), "--score", str(score), "--curves", str(curves), "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["auc_mean"] == 1.0
+    assert "12 loans, 4 of them bad" in curves.read_text()
+    assert "learner (AUC 1.000)" in curves.read_text()
+
+
+def test_a_suffix_that_says_no_format_is_refused_before_any_work(tmp_path: Path) -> None:
+    train = tmp_path / "train"
+    train.mkdir()
+    curves = tmp_path / "curves.pdf"
+    done = command("--train", str(train), "--score", str(train), "--curves", str(curves))
+    assert done.returncode == 1
+    assert done.stderr == f"{curves}: curves are written as .png or .html.\n"
+    assert not curves.exists()
+
+
+def test_the_curves_of_held_folds_end_where_the_figures_say(tmp_path: Path) -> None:
+    from streams.backtest.recorded import load
+
+    result = cross_validate(load(recorded(tmp_path / "train", merchants=31)).examples, lambda: None)
+    for name, quality in result.models.items():
+        curves = result.curves[name]
+        assert np.trapezoid(curves.roc.bad, curves.roc.good) == pytest.approx(quality.auc_mean)
+        assert len(curves.log_loss_so_far) == result.loans
+        assert curves.log_loss_so_far[-1] / result.loans == pytest.approx(quality.log_loss)
+        observed = sum(tenth.loans * tenth.observed for tenth in curves.calibration)
+        assert observed == pytest.approx(result.bad)
 
 
 def test_too_few_merchants_for_folds_are_an_error_that_says_so(tmp_path: Path) -> None:

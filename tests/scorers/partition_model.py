@@ -1,6 +1,6 @@
 """The rules of a partition in plain Python: one record at a time, nothing remembered cleverly.
 
-A merchant is the list of the events that counted. Whenever he is evaluated, his features are
+A merchant is the list of the events that counted. Whenever it is evaluated, its features are
 computed anew from that list; limits follow by `limits_model`.
 """
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scorers.measures import auc, bootstrap, brier, calibration, ks, log_loss
+from scorers.measures import auc, bootstrap, brier, calibration, ks, log_loss, roc
 
 SCORED = st.lists(
     st.tuples(st.booleans(), st.integers(0, 20).map(lambda n: n / 20)), min_size=2, max_size=60
@@ -20,6 +20,19 @@ def test_auc_is_the_share_of_pairs_in_the_right_order(pairs: list[tuple[bool, fl
     good = [score for was_bad, score in pairs if not was_bad]
     wins = sum((b > g) + (b == g) / 2 for b in bad for g in good)
     assert auc(*zip(*pairs, strict=True)) == pytest.approx(wins / (len(bad) * len(good)))
+
+
+@given(SCORED)
+def test_roc_counts_at_every_threshold_the_loans_above_it(pairs: list[tuple[bool, float]]) -> None:
+    def flagged(wanted: bool, threshold: float) -> float:
+        scores = [value for bad, value in pairs if bad is wanted]
+        return sum(value >= threshold for value in scores) / len(scores)
+
+    curve = roc(*zip(*pairs, strict=True))
+    thresholds = [math.inf, *sorted({score for _, score in pairs}, reverse=True)]
+    assert curve.good.tolist() == [flagged(False, each) for each in thresholds]
+    assert curve.bad.tolist() == [flagged(True, each) for each in thresholds]
+    assert np.trapezoid(curve.bad, curve.good) == pytest.approx(auc(*zip(*pairs, strict=True)))
 
 
 @given(SCORED)
