@@ -250,6 +250,24 @@ def test_the_reasons_of_the_hold_out_are_sentences() -> None:
     assert "ends the limit" in reason_text(CUT_OFF)
 
 
+@settings(max_examples=100)
+@given(logs(), st.sampled_from([0.03, 0.05, 0.1, 0.2]))
+def test_a_partition_of_held_out_merchants_agrees_with_the_plain_model(
+    log: list[Record], pd_cut_off: float
+) -> None:
+    """Cut-offs near the ordinary PD: limits end and come back."""
+    everybody = dict(zip(MERCHANTS, (b"m172", b"m203", b"m380", HELD_OUT), strict=True))
+    log = [
+        replace(record, merchant=everybody.get(record.merchant, record.merchant)) for record in log
+    ]
+    version = Version(EAGER.scorecard, msgspec.structs.replace(EAGER.policy, pd_cut_off=pd_cut_off))
+    partition, model = Partition(ZONE, version), ModelPartition(ZONE, version)
+    outcomes, updates = run(partition, log)
+    assert outcomes == [model.apply(offset, record) for offset, record in enumerate(log)]
+    assert updates == model.updates
+    assert {update.limit for update in updates} <= {0, EAGER.policy.starter_amount}
+
+
 @settings(max_examples=50)
 @given(logs())
 def test_with_a_share_of_0_everybody_is_treated_alike(log: list[Record]) -> None:
