@@ -155,9 +155,9 @@ def _log_of(steps: list[_Step]) -> list[Record]:
     return log
 
 
-def logs(max_size: int = 80) -> st.SearchStrategy[list[Record]]:
+def logs(max_size: int = 80, *, min_size: int = 1) -> st.SearchStrategy[list[Record]]:
     """Draw logs of four merchants: all kinds, disorder, repetitions, gaps and ticks.
 
     One of the merchants is in the hold-out.
     """
-    return st.lists(_steps, min_size=1, max_size=max_size).map(_log_of)
+    return st.lists(_steps, min_size=min_size, max_size=max_size).map(_log_of)
