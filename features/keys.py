@@ -123,11 +123,17 @@ def remove(keys: Keys, row: int, hashed: np.uint64) -> None:
 
 
 @kernel
+def hash_at(keys: Keys, row: int) -> np.uint64:
+    """Return `hash_bytes` of the merchant id of `row`, which was not deleted."""
+    place = keys.place[row]
+    length = int(np.int64(place & _LENGTH))
+    return hash_bytes(keys.heap, int(np.int64(place >> _8)), length)
+
+
+@kernel
 def fill(keys: Keys) -> None:
     """Point the slots, all free until now, at every row that has a merchant."""
     keys.counts[SLOTS] = 0
     for row in range(keys.counts[ROWS]):
-        place = keys.place[row]
-        if place != _FREE:
-            length = int(np.int64(place & _LENGTH))
-            _put(keys, row, hash_bytes(keys.heap, int(np.int64(place >> _8)), length))
+        if keys.place[row] != _FREE:
+            _put(keys, row, hash_at(keys, row))

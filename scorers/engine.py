@@ -15,15 +15,16 @@ from features.calendar import HOUR_MS, NEVER, next_midnight
 from features.compiler import inlined, kernel
 from features.duplicates import CONFLICT, DUPLICATE, check, remember
 from features.events import Kind, Outcome
-from features.keys import ROWS, find
+from features.keys import ROWS, find, hash_at
 from features.prefetch import foresee_row, foresee_slots
 from features.roll import can_decay, roll
 from features.rows import add
 from features.update import apply_event, would_overflow
 from features.vector import FEATURE_COUNT, compute
 from features.views import as_rows
+from scorers.hold_out import constant, is_held_out, settle
 from scorers.policy import decide, wanted
-from scorers.reasons import REASONS_GIVEN, effects, strongest
+from scorers.reasons import REASONS_GIVEN, effects, of_the_hold_out, strongest
 from scorers.scorecard import probability
 
 if TYPE_CHECKING:
@@ -101,7 +102,8 @@ class Updates(NamedTuple):
     pd: NDArray[np.float64]
     """Probability of default."""
     reason: NDArray[np.int16]
-    """Shape (updates, 3): reason numbers, the strongest first (`reason_code`, `reason_text`)."""
+    """Shape (updates, 3): reason numbers, the strongest first (`reason_code`, `reason_text`);
+    `NO_REASON` from where there are no more."""
     effect: NDArray[np.float64]
     """Shape (updates, 3): share by which each reason moves the limit."""
 
@@ -143,9 +145,17 @@ def new_scratch() -> Scratch:
 
 @inlined
 def evaluate(
-    row: Row, zone: Zone, weights: Weights, policy: PolicyArgs, scratch: Scratch
+    row: Row, held_out: bool, zone: Zone, weights: Weights, policy: PolicyArgs, scratch: Scratch
 ) -> tuple[int, float]:
     """Decide anew on the limit of a row as of its clock, and when it is due again.
+
+    Args:
+        row: of the merchant.
+        held_out: whether he is in the hold-out.
+        zone: time zone of the local days.
+        weights: the scorecard.
+        policy: the policy.
+        scratch: filled with his figures.
 
     Returns:
         The limit that was in force before, and the probability of default. The row holds the
@@ -158,9 +168,14 @@ def evaluate(
     version = row.limit_version
     raised_at = row.raised_at
     whole = 0
-    if row.currency == policy.currency:
-        whole = wanted(scratch.vector, pd, previous, version, policy)
-    limit, waits = decide(whole, previous, version, raised_at, as_of, policy)
+    if held_out:
+        if row.currency == policy.currency:
+            whole = constant(scratch.vector, pd, previous, version, policy)
+        limit, waits = settle(whole, previous, version, raised_at, as_of, policy)
+    else:
+        if row.currency == policy.currency:
+            whole = wanted(scratch.vector, pd, previous, version, policy)
+        limit, waits = decide(whole, previous, version, raised_at, as_of, policy)
     if limit != previous:
         row.limit = limit
         row.limit_version = version + 1
@@ -180,6 +195,7 @@ def evaluate(
 def _emit(
     row: Row,
     i: int,
+    held_out: bool,
     event: int,
     cause: int,
     previous: int,
@@ -192,8 +208,12 @@ def _emit(
 ) -> None:
     """Add the update of row `i`, just evaluated."""
     place = cursor[COUNT]
-    effects(scratch.vector, scratch.contributions, pd, weights, policy, scratch.effect)
-    strongest(scratch.vector, scratch.effect, weights, updates.reason[place], updates.effect[place])
+    reasons, shares = updates.reason[place], updates.effect[place]
+    if held_out:
+        of_the_hold_out(row.limit, pd, policy, reasons, shares)
+    else:
+        effects(scratch.vector, scratch.contributions, pd, weights, policy, scratch.effect)
+        strongest(scratch.vector, scratch.effect, weights, reasons, shares)
     updates.row[place] = i
     updates.event[place] = event
     updates.cause[place] = cause
@@ -328,9 +348,23 @@ def _sweep(
         roll(row, watermark, zone)
         row.offset = offset
         row.dirty = 1
-        previous, pd = evaluate(row, zone, weights, policy, scratch)
+        held_out = is_held_out(hash_at(keys, i), policy)
+        previous, pd = evaluate(row, held_out, zone, weights, policy, scratch)
         if row.limit != previous:
-            _emit(row, i, event, BY_TIME, previous, pd, weights, policy, scratch, updates, cursor)
+            _emit(
+                row,
+                i,
+                held_out,
+                event,
+                BY_TIME,
+                previous,
+                pd,
+                weights,
+                policy,
+                scratch,
+                updates,
+                cursor,
+            )
     return True
 
 
@@ -424,11 +458,13 @@ def apply(
                     offset,
                     zone,
                 )
-                previous, pd = evaluate(row, zone, weights, policy, scratch)
+                held_out = is_held_out(events.merchant_hash[event], policy)
+                previous, pd = evaluate(row, held_out, zone, weights, policy, scratch)
                 if row.limit != previous:
                     _emit(
                         row,
                         i,
+                        held_out,
                         event,
                         BY_EVENT,
                         previous,

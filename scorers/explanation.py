@@ -6,17 +6,23 @@ import math
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 
+from features.hashing import hash_of
 from features.rows import row_at
 from features.vector import FEATURES, compute
 from scorers import engine
+from scorers.hold_out import constant, is_held_out
 from scorers.policy import FACTOR_FEATURES, FACTOR_NAMES, args_of, factor_of, pd_factor, target
 from scorers.reasons import effects
 from scorers.scorecard import probability, weights_of
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from features.calendar import Zone
     from scorers.partition import Version
+    from scorers.policy import PolicyArgs
 
 
 class FeatureEffect(msgspec.Struct, frozen=True):
@@ -27,7 +33,8 @@ class FeatureEffect(msgspec.Struct, frozen=True):
         unit: unit of the value.
         value: the value; None when it is absent.
         log_odds: what it added to the log-odds of default.
-        effect: the factor by which it moves the limit, against an ordinary merchant, less 1.
+        effect: the factor by which it moves the limit, against an ordinary merchant, less 1; 0
+            in the hold-out, where it does not.
     """
 
     name: str
@@ -61,10 +68,12 @@ class Explanation(msgspec.Struct, frozen=True):
         probability_of_default: 0 to 1.
         limit: the limit in force, minor units.
         limit_version: how often it has changed.
-        target: the amount that the figures give, minor units, before steps, cap and dead band.
+        held_out: whether the merchant is in the hold-out, where payments do not move the limit.
+        target: the amount that the figures give, minor units, before steps, cap and dead band;
+            in the hold-out the starter amount or 0.
         cap: the policy's cap, minor units.
         features: every feature, in the order of the table.
-        levers: what holds the limit down, the heaviest first.
+        levers: what holds the limit down, the heaviest first; none in the hold-out.
         model_version: scorecard used.
         policy_version: policy used.
     """
@@ -74,6 +83,7 @@ class Explanation(msgspec.Struct, frozen=True):
     probability_of_default: float
     limit: int
     limit_version: int
+    held_out: bool
     target: int
     cap: int
     features: list[FeatureEffect]
@@ -82,10 +92,13 @@ class Explanation(msgspec.Struct, frozen=True):
     policy_version: int
 
 
-def explain(row: bytes, version: Version, zone: Zone, as_of: int) -> Explanation:
+def explain(
+    merchant_id: bytes, row: bytes, version: Version, zone: Zone, as_of: int
+) -> Explanation:
     """Explain a row as the changelog carries it.
 
     Args:
+        merchant_id: whose row it is.
         row: bytes of one row of the present schema version.
         version: the scorecard and policy in force.
         zone: where the merchant's day begins.
@@ -99,25 +112,23 @@ def explain(row: bytes, version: Version, zone: Zone, as_of: int) -> Explanation
     scratch = engine.new_scratch()
     compute(known, scratch.vector)
     pd = probability(scratch.vector, weights, scratch.contributions)
-    effects(scratch.vector, scratch.contributions, pd, weights, policy, scratch.effect)
-    amount = target(scratch.vector, pd, policy)
-    factors = {
-        name: factor_of(float(scratch.vector[feature]), n, policy)
-        for n, (name, feature) in enumerate(zip(FACTOR_NAMES, FACTOR_FEATURES, strict=True))
-    }
-    factors["probability_of_default"] = pd_factor(pd, policy)
-    levers = [Lever("volume", 1.0, int(amount * 1.1))]
-    levers += [
-        Lever(name, round(factor, 4), int(amount / factor))
-        for name, factor in factors.items()
-        if 0.0 < factor < 1.0
-    ]
+    held_out = bool(is_held_out(np.uint64(hash_of(merchant_id)), policy))
+    if held_out:
+        amount = 0.0
+        if known.currency == policy.currency:
+            amount = constant(scratch.vector, pd, known.limit, known.limit_version, policy)
+        levers = []
+    else:
+        effects(scratch.vector, scratch.contributions, pd, weights, policy, scratch.effect)
+        amount = target(scratch.vector, pd, policy)
+        levers = _levers(scratch.vector, pd, amount, policy)
     return Explanation(
         as_of=int(known.clock),
         offset=int(known.offset),
         probability_of_default=pd,
         limit=int(known.limit),
         limit_version=int(known.limit_version),
+        held_out=held_out,
         target=int(amount),
         cap=version.policy.cap,
         features=[
@@ -132,7 +143,25 @@ def explain(row: bytes, version: Version, zone: Zone, as_of: int) -> Explanation
                 FEATURES, scratch.vector, scratch.contributions, scratch.effect, strict=True
             )
         ],
-        levers=sorted(levers, key=lambda lever: -lever.target_without),
+        levers=levers,
         model_version=version.scorecard.version,
         policy_version=version.policy.version,
     )
+
+
+def _levers(
+    vector: NDArray[np.float64], pd: float, amount: float, policy: PolicyArgs
+) -> list[Lever]:
+    """Return what holds an amount down, the heaviest first."""
+    factors = {
+        name: factor_of(float(vector[feature]), n, policy)
+        for n, (name, feature) in enumerate(zip(FACTOR_NAMES, FACTOR_FEATURES, strict=True))
+    }
+    factors["probability_of_default"] = pd_factor(pd, policy)
+    levers = [Lever("volume", 1.0, int(amount * 1.1))]
+    levers += [
+        Lever(name, round(factor, 4), int(amount / factor))
+        for name, factor in factors.items()
+        if 0.0 < factor < 1.0
+    ]
+    return sorted(levers, key=lambda lever: -lever.target_without)

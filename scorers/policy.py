@@ -1,7 +1,8 @@
 """The policy: from a merchant's features and his probability of default to his limit.
 
 The formula and worked figures stand in docs/limits.md. Two parts: `wanted` is what the figures
-of this moment give, whole steps and all; `decide` is what becomes of the limit in force.
+of this moment give, whole steps and all; `decide` is what becomes of the limit in force. Merchants
+in the hold-out have rules of their own (`scorers.hold_out`).
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ PAYERS_28 = FEATURE_NAMES.index("payers_28")
 
 LARGEST_AMOUNT = 10**15
 SMALLEST_SPAN = 1e-9
+LARGEST_HOLD_OUT = 0.1
 
 
 class Factor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,6 +87,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         dead_band: share of the limit; a change of no more than this, or one step, waits.
         raise_step: most that one raise adds.
         cool_down_ms: least event time between two raises, in milliseconds.
+        hold_out_share: share of the merchants, 0 to 0.1, whose limit is the starter amount
+            whatever they collect; 0 for none.
     """
 
     version: int
@@ -112,6 +116,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     dead_band: float = 0.10
     raise_step: int = 500_000
     cool_down_ms: int = 86_400_000
+    hold_out_share: float = 0.01
 
 
 BUILT_IN = Policy(version=0)
@@ -142,6 +147,7 @@ class PolicyArgs(NamedTuple):
     dead_band: float
     raise_step: int
     cool_down_ms: int
+    hold_out_share: float
 
 
 def load_policy(raw: bytes) -> Policy:
@@ -230,6 +236,8 @@ def _wrong_shares(policy: Policy) -> list[str]:
         for name in ("pd_floor", "pd_band", "dead_band")
         if not 0 <= getattr(policy, name) < 1
     )
+    if not 0 <= policy.hold_out_share <= LARGEST_HOLD_OUT:
+        wrong.append(f"hold_out_share is {policy.hold_out_share}, not in [0, {LARGEST_HOLD_OUT}]")
     return wrong
 
 
@@ -265,6 +273,7 @@ def args_of(policy: Policy) -> PolicyArgs:
         dead_band=float(policy.dead_band),
         raise_step=policy.raise_step,
         cool_down_ms=policy.cool_down_ms,
+        hold_out_share=float(policy.hold_out_share),
     )
 
 
@@ -321,6 +330,15 @@ def earns_starter(vector: NDArray[np.float64], limit: int, policy: PolicyArgs) -
 
 
 @inlined
+def may_have_a_limit(pd: float, limit: int, limit_version: int, policy: PolicyArgs) -> bool:
+    """Tell whether the PD lies below the cut-off, or well below it after a cut to 0."""
+    bar = policy.pd_cut_off
+    if limit == 0 and limit_version > 0:
+        bar *= 1.0 - policy.pd_band
+    return pd < bar
+
+
+@inlined
 def wanted(
     vector: NDArray[np.float64], pd: float, limit: int, limit_version: int, policy: PolicyArgs
 ) -> int:
@@ -333,10 +351,7 @@ def wanted(
         limit_version: how often it has changed; 0 for a merchant who never had one.
         policy: the policy.
     """
-    bar = policy.pd_cut_off
-    if limit == 0 and limit_version > 0:
-        bar *= 1.0 - policy.pd_band
-    if not pd < bar:
+    if not may_have_a_limit(pd, limit, limit_version, policy):
         return 0
     amount = target(vector, pd, policy)
     if earns_starter(vector, limit, policy):

@@ -4,6 +4,8 @@ Each feature's effect is the factor by which it moves the limit, against a merch
 ordinary in this one respect (the scorecard's mean). It has three parts, added as logarithms: the
 volume itself, the policy's factor, and the feature's part in the probability of default times
 how much the limit answers to that.
+
+No feature moves the limit of a merchant in the hold-out: its reasons say so, and name none.
 """
 
 from __future__ import annotations
@@ -26,6 +28,22 @@ REASONS_GIVEN = 3
 
 # Effects are cut here, as logarithms: a twentieth, or twenty-fold.
 LARGEST_EFFECT = 3.0
+
+NO_REASON = -1
+"""In the places of an update that has fewer reasons."""
+HOLD_OUT = 6 * len(FEATURE_NAMES)
+CUT_OFF = HOLD_OUT + 1
+REASONS_OF_THE_HOLD_OUT = {
+    HOLD_OUT: (
+        "hold_out",
+        "Belongs to the hold-out, merchants drawn by lot whose limit does not follow payments",
+    ),
+    CUT_OFF: (
+        "pd_cut_off",
+        "The probability of default has reached the policy's cut-off: ends the limit",
+    ),
+}
+"""Code and sentence of the reasons that are no feature."""
 
 LOW, HIGH, ABSENT = 0, 1, 2
 LEVEL_NAMES = ("low", "high", "absent")
@@ -176,12 +194,16 @@ PHRASES: dict[str, Phrases] = {
 def reason_code(reason: int) -> str:
     """Return a reason's code, `<feature>.<low|high|absent>.<raises|lowers>`.
 
+    The two that are no feature are `hold_out` and `pd_cut_off`.
+
     Raises:
         ValueError: there is no such reason.
 
     >>> reason_code(0)
     'tenure_days.low.lowers'
     """
+    if reason in REASONS_OF_THE_HOLD_OUT:
+        return REASONS_OF_THE_HOLD_OUT[reason][0]
     feature, level, raises = _parts(reason)
     direction = "raises" if raises else "lowers"
     return f"{FEATURE_NAMES[feature]}.{LEVEL_NAMES[level]}.{direction}"
@@ -196,6 +218,8 @@ def reason_text(reason: int) -> str:
     >>> reason_text(0)
     'Has collected payments for a short time only: lowers the limit'
     """
+    if reason in REASONS_OF_THE_HOLD_OUT:
+        return REASONS_OF_THE_HOLD_OUT[reason][1]
     feature, level, raises = _parts(reason)
     direction = "raises" if raises else "lowers"
     return f"{PHRASES[FEATURE_NAMES[feature]][level]}: {direction} the limit"
@@ -298,3 +322,29 @@ def strongest(
         raises = 1 if effect[best] >= 0.0 else 0
         reasons_out[place] = best * 6 + level * 2 + raises
         effects_out[place] = math.expm1(effect[best])
+
+
+@kernel
+def of_the_hold_out(
+    limit: int,
+    pd: float,
+    policy: PolicyArgs,
+    reasons_out: NDArray[np.int16],
+    effects_out: NDArray[np.float64],
+) -> None:
+    """Fill in the reasons of an update in the hold-out: that, and the cut-off when it ended.
+
+    Args:
+        limit: limit from now on, minor units.
+        pd: the probability of default.
+        policy: the policy.
+        reasons_out: filled with reason numbers, `NO_REASON` in the places left over.
+        effects_out: filled with 0, and -1 for the cut-off, which takes off everything.
+    """
+    for place in range(len(reasons_out)):
+        reasons_out[place] = NO_REASON
+        effects_out[place] = 0.0
+    reasons_out[0] = HOLD_OUT
+    if limit == 0 and not pd < policy.pd_cut_off:
+        reasons_out[1] = CUT_OFF
+        effects_out[1] = -1.0

@@ -55,7 +55,7 @@ def explain(
     versions = asyncio.run(read_versions(settings))
     version = versions.named_by(record) if record is not None else Version()
     row = upgraded(row)
-    explanation = explain_row(row, version, load_zone(settings.zone), as_of or 0)
+    explanation = explain_row(merchant.encode(), row, version, load_zone(settings.zone), as_of or 0)
     remembered = _remembered(row)
     if as_json:
         typer.echo(
@@ -109,6 +109,11 @@ def _print(
         f"{moment(remembered['first_at'])}, last {moment(remembered['last_at'])}; "
         f"{remembered['total_payments']:,} payments in all\n"
     )
+    if explanation.held_out:
+        console.print(
+            "in the hold-out: once the starter amount is earned, payments do not move the limit; "
+            "only a probability of default from the policy's cut-off on ends it\n"
+        )
     table = Table("feature", "value", "unit", "log-odds of default", "moves the limit by")
     for feature in explanation.features:
         value = "absent" if feature.value is None else f"{feature.value:,.4g}"
@@ -116,6 +121,8 @@ def _print(
             feature.name, value, feature.unit, f"{feature.log_odds:+.3f}", f"{feature.effect:+.1%}"
         )
     console.print(table)
+    if explanation.held_out:
+        return
     levers = Table("what would raise it", "leaves now", "the figures would then give")
     for lever in explanation.levers:
         name = "a tenth more volume" if lever.name == "volume" else f"{lever.name} at its best"

@@ -119,12 +119,13 @@ class Relayed(msgspec.Struct, frozen=True, tag_field="kind", tag="relayed"):
 
 
 class Reason(msgspec.Struct, frozen=True):
-    """One of the features that moved a limit most.
+    """One of the features that moved a limit most, or that none did: `hold_out`.
 
     Attributes:
         code: Stable name for programs.
         effect: Share by which it moves the limit, against a merchant who is ordinary in this
-            respect: 0.2 raises it by a fifth, -0.25 takes a quarter off.
+            respect: 0.2 raises it by a fifth, -0.25 takes a quarter off. 0 for `hold_out`, and
+            -1 for `pd_cut_off`, which ends the limit of a merchant in the hold-out.
         text: The same in a sentence for a person.
     """
 

@@ -5,6 +5,11 @@ import json
 import time
 from typing import Any
 
+import numpy as np
+
+from features.hashing import hash_of
+from scorers.hold_out import is_held_out
+from scorers.policy import BUILT_IN, args_of
 from tests.integration.watched import Record, home
 
 MINUTE_MS = 60_000
@@ -18,6 +23,7 @@ QUIET = 3
 BLOCKED = 4
 """The partition that meets the batch which cannot be opened."""
 MEGABYTE = 1_000_000
+POLICY = args_of(BUILT_IN)
 
 _numbers = itertools.count(1)
 
@@ -28,9 +34,11 @@ def now_ms() -> int:
 
 
 def merchant(name: str, *partitions: int) -> str:
-    """A merchant id that nobody else has, at home in one of the partitions."""
+    """A merchant id that nobody else has, at home in one of the partitions, not in the hold-out."""
     for number in _numbers:
         identifier = f"{name}-{number}"
+        if is_held_out(np.uint64(hash_of(identifier.encode())), POLICY):
+            continue
         if home(identifier.encode(), PARTITIONS) in (partitions or ORDINARY):
             return identifier
     raise AssertionError("numbers do not end")

@@ -79,7 +79,7 @@ def good(merchant_id: str, count: int = GOOD) -> list[Record]:
 
 def explained(worker: WatchedWorker, merchant_id: str) -> Explanation:
     row = worker.rows[merchant_id.encode()].tobytes()
-    return explain_row(row, Version(), load_zone("Asia/Shanghai"), 0)
+    return explain_row(merchant_id.encode(), row, Version(), load_zone("Asia/Shanghai"), 0)
 
 
 def features_of(worker: WatchedWorker, merchant_id: str) -> dict[str, float | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from features.hashing import hash_of
 from scorers.scorecard import Transform
 
 if TYPE_CHECKING:
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
 
     from scorers.policy import Factor, Policy
     from scorers.scorecard import Scorecard
+
+
+U64 = 2**64
 
 
 def known(value: float) -> bool:
@@ -88,6 +92,38 @@ def model_wanted(
     if amount > policy.cap:
         amount = float(policy.cap)
     return math.floor(amount / policy.step) * policy.step
+
+
+def model_held_out(merchant_id: bytes, policy: Policy) -> bool:
+    x = hash_of(merchant_id) ^ hash_of(b"duoshou hold-out")
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 % U64
+    x = (x ^ x >> 27) * 0x94D049BB133111EB % U64
+    x ^= x >> 31
+    return x // 2**11 < policy.hold_out_share * 2**53
+
+
+def model_constant(
+    features: Mapping[str, float], pd: float, limit: int, limit_version: int, policy: Policy
+) -> int:
+    if pd >= policy.pd_cut_off:
+        return 0
+    if limit > 0:
+        return policy.starter_amount
+    if limit_version > 0 and pd >= policy.pd_cut_off * (1 - policy.pd_band):
+        return 0
+    enough = (
+        features["payments_28"] >= policy.starter_payments
+        and features["payers_28"] >= policy.starter_payers
+        and features["active_days_28"] >= policy.starter_days
+    )
+    return policy.starter_amount if enough else 0
+
+
+def model_settle(
+    whole: int, limit: int, limit_version: int, raised_at: int, as_of: int, policy: Policy
+) -> tuple[int, bool]:
+    cooling_down = limit_version > 0 and as_of < raised_at + policy.cool_down_ms
+    return (limit, True) if whole > limit and cooling_down else (whole, False)
 
 
 def model_decide(

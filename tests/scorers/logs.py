@@ -23,6 +23,11 @@ DAY = 24 * HOUR
 NOON = int(datetime(2026, 3, 2, 4, tzinfo=UTC).timestamp() * 1000)  # 12:00 in Shanghai
 
 
+HELD_OUT = b"m142"
+"""A merchant whom the built-in policy's hold-out has drawn; `m0` to `m2` are not in it."""
+MERCHANTS = (b"m0", b"m1", b"m2", HELD_OUT)
+
+
 @dataclass(frozen=True)
 class Record:
     """One record of `payments`; its offset is its place in the log."""
@@ -94,7 +99,7 @@ PAUSES = (0, 1, MINUTE, 20 * MINUTE, HOUR, 5 * HOUR, 11 * HOUR, DAY, 2 * DAY)
 
 _steps = st.builds(
     _Step,
-    merchant=st.integers(0, 3),
+    merchant=st.integers(0, len(MERCHANTS) - 1),
     kind=st.sampled_from(
         [Kind.PAYMENT] * 8 + [Kind.REFUND, Kind.VOID, Kind.CHARGEBACK, Kind.OUTFLOW]
     ),
@@ -108,7 +113,7 @@ _steps = st.builds(
 
 def _record_of(step: _Step, place: int, now: int, log: list[Record]) -> Record:
     record = Record(
-        merchant=b"m%d" % step.merchant,
+        merchant=MERCHANTS[step.merchant],
         payment_id=f"p{place}",
         kind=step.kind,
         amount=step.amount,
@@ -150,6 +155,9 @@ def _log_of(steps: list[_Step]) -> list[Record]:
     return log
 
 
-def logs(max_size: int = 80) -> st.SearchStrategy[list[Record]]:
-    """Draw logs of four merchants: all kinds, disorder, repetitions, gaps and ticks."""
-    return st.lists(_steps, min_size=1, max_size=max_size).map(_log_of)
+def logs(max_size: int = 80, *, min_size: int = 1) -> st.SearchStrategy[list[Record]]:
+    """Draw logs of four merchants: all kinds, disorder, repetitions, gaps and ticks.
+
+    One of the merchants is in the hold-out.
+    """
+    return st.lists(_steps, min_size=min_size, max_size=max_size).map(_log_of)

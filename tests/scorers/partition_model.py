@@ -20,7 +20,14 @@ from features.rows import Rows
 from features.update import apply_event
 from features.vector import compute
 from scorers.scorecard import FEATURE_NAMES
-from tests.scorers.limits_model import model_decide, model_probability, model_wanted
+from tests.scorers.limits_model import (
+    model_constant,
+    model_decide,
+    model_held_out,
+    model_probability,
+    model_settle,
+    model_wanted,
+)
 from tests.scorers.logs import DAY, HOUR, MINUTE
 
 if TYPE_CHECKING:
@@ -122,11 +129,14 @@ class ModelPartition:
         features, decays = self._features(merchant)
         pd = model_probability(features, scorecard)
         assert math.isfinite(pd)
+        held_out = model_held_out(merchant_id, policy)
+        gives = model_constant if held_out else model_wanted
+        becomes = model_settle if held_out else model_decide
         whole = 0
         if currency_index(merchant.currency) == currency_index(policy.currency):
-            whole = model_wanted(features, pd, merchant.limit, merchant.version, policy)
+            whole = gives(features, pd, merchant.limit, merchant.version, policy)
         previous = merchant.limit
-        merchant.limit, waits = model_decide(
+        merchant.limit, waits = becomes(
             whole, previous, merchant.version, merchant.raised_at, merchant.clock, policy
         )
         if merchant.limit != previous:

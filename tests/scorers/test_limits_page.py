@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from scorers.document import BEGIN, renewed
-from scorers.policy import BUILT_IN, args_of, decide, wanted
+from scorers.hold_out import SALT
+from scorers.policy import BUILT_IN, LARGEST_HOLD_OUT, args_of, decide, wanted
 from tests.scorers.merchants import STEADY_STALL, YUAN, vector_of
 
 PAGE = (Path(__file__).parents[2] / "docs" / "limits.md").read_text("utf-8")
@@ -73,10 +74,13 @@ def test_what_becomes_of_the_limit_is_what_the_page_says(row: list[str]) -> None
         ("the raise step of {:,.0f}", BUILT_IN.raise_step / YUAN),
         ("and {:.0f} hours of event time", BUILT_IN.cool_down_ms / HOUR),
         ("a PD {:.0%} below", BUILT_IN.pd_band),
+        ("the limit of {:.0%} of the merchants", BUILT_IN.hold_out_share),
+        ("which is at most {:.0%}", LARGEST_HOLD_OUT),
+        ("salted with `{:#x}`", int(SALT)),
     ],
 )
 def test_the_words_of_the_page_name_the_built_in_policy(words: str, value: float) -> None:
-    assert words.format(value).replace("10%", "10 %") in PAGE
+    assert words.format(value).replace("%", " %") in PAGE
 
 
 def test_the_tables_of_the_page_are_up_to_date() -> None:

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner
+
+from features.calendar import load_zone
+from scorers.partition import Partition
+from streams.commands.explain import app
+from streams.worker.versions import Versions
+from tests.scorers.logs import DAY, HELD_OUT, HOUR, NOON, Record, columns
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
+
+
+def row_after_forty_days(merchant: bytes) -> bytes:
+    partition = Partition(load_zone("Asia/Shanghai"))
+    log = [
+        Record(
+            merchant=merchant,
+            payment_id=f"{day}-{i}",
+            amount=50_000,
+            payer=f"payer{i}",
+            occurred_at=NOON + day * DAY + i * HOUR,
+        )
+        for day in range(40)
+        for i in range(6)
+    ]
+    partition.apply(*columns(log), lambda updates: None)
+    row = partition.row_bytes(merchant)
+    assert row is not None
+    return row
+
+
+def explained(monkeypatch: pytest.MonkeyPatch, merchant: bytes, *options: str) -> str:
+    """Return what the command prints when the broker holds the row of a merchant."""
+
+    async def find_row(_: Settings, merchant_id: str) -> tuple[bytes, None]:
+        return row_after_forty_days(merchant_id.encode()), None
+
+    async def read_versions(_: Settings) -> Versions:
+        return Versions()
+
+    monkeypatch.setattr("streams.brokers.reachable.require_broker", lambda _: None)
+    monkeypatch.setattr("streams.state.lookup.find_row", find_row)
+    monkeypatch.setattr("streams.worker.versions.read_versions", read_versions)
+    monkeypatch.setenv("COLUMNS", "200")
+    done = CliRunner().invoke(app, [merchant.decode(), *options])
+    assert done.exit_code == 0, done.output
+    return " ".join(done.output.split())
+
+
+def test_of_a_merchant_in_the_hold_out_it_says_that_payments_do_not_move_the_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = explained(monkeypatch, HELD_OUT)
+    assert "in the hold-out: once the starter amount is earned, payments do not move" in said
+    assert "what would raise it" not in said
+
+
+def test_of_anybody_else_it_says_what_would_raise_the_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = explained(monkeypatch, b"m0")
+    assert "hold-out" not in said
+    assert "what would raise it" in said
+
+
+def test_as_json_it_says_who_is_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = json.loads(explained(monkeypatch, HELD_OUT, "--json"))
+    assert said["merchant_id"] == HELD_OUT.decode()
+    assert said["held_out"] is True
+    assert said["limit"] == said["target"] == 50_000
