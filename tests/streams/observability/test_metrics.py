@@ -51,7 +51,7 @@ def test_the_kind_of_a_refused_event_is_unknown() -> None:
     assert value(metrics, "duoshou_events_total", kind="unknown", outcome="not_json") == 1
 
 
-@pytest.mark.parametrize(("kind", "outcome"), [(7, 1), (0, 5), (0, 255)])
+@pytest.mark.parametrize(("kind", "outcome"), [(8, 1), (0, 6), (0, 255)])
 def test_a_code_that_means_nothing_is_refused(kind: int, outcome: int) -> None:
     with pytest.raises(ValueError, match="is not a valid"):
         Metrics().count_events(kind, outcome)

@@ -15,13 +15,16 @@ from features.layout import ROW
 from scorers.partition import Partition
 from streams.observability.metrics import STAGES
 from streams.settings import Settings
-from streams.state.holding import NOTHING, CheckpointRecord, Holding
+from streams.state.holding import CheckpointRecord, Holding
 from streams.transport.fetching import FoldDecoder, folds
+from streams.transport.inputs import NOTHING, Inputs
 from streams.wire.encode import Message, encode_messages
 from streams.worker.decoding import decode_fold
 from streams.worker.payments import PaymentProcessor
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from streams.transport.fold import Fold
 
 INPUT = TP("payments", 0)
@@ -38,7 +41,6 @@ class StubApp:
         self.holding = Holding(0, Partition(load_zone("Asia/Shanghai")))
         self.holding.active = True
         self.holding.checkpoint = CheckpointRecord(NOTHING, {}, 0, 0)
-        self.holding.next_offset = next_offset
         self.holdings = {0: self.holding}
         self.consumer_generation_id = GENERATION
         self.settings = Settings(partitions=1)
@@ -46,12 +48,15 @@ class StubApp:
         self.sought: list[dict[TP, int]] = []
         self.stages: dict[str, float] = {}
         self.error = error
+        self.inputs = Inputs(self.read_from)
+        if next_offset != NOTHING:
+            self.inputs.begin(INPUT, next_offset)
 
     def input_tp(self, partition: int) -> TP:
         return TP(self.payments_topic, partition)
 
-    async def read_from(self, offsets: dict[TP, int]) -> None:
-        self.sought.append(offsets)
+    async def read_from(self, offsets: Mapping[TP, int]) -> None:
+        self.sought.append(dict(offsets))
         if self.error is not None:
             raise self.error
 
@@ -102,7 +107,7 @@ async def test_folds_that_follow_each_other_are_applied() -> None:
     await app.process(fold_of(3, 5))
     await app.process(fold_of(6, 6))
     assert app.applied() == [3, 4, 5, 6]
-    assert app.holding.next_offset == 7
+    assert app.inputs.next_of(INPUT) == 7
     assert app.sought == []
 
 
@@ -111,7 +116,7 @@ async def test_a_fold_behind_a_gap_is_read_again_with_the_gap_and_not_applied() 
     await app.process(fold_of(4, 6))
     assert app.applied() == []
     assert app.sought == [{INPUT: 3}]
-    assert app.holding.next_offset == 3
+    assert app.inputs.next_of(INPUT) == 3
     await app.process(fold_of(3, 6))
     assert app.applied() == [3, 4, 5, 6]
 
@@ -129,7 +134,7 @@ async def test_a_fold_from_before_the_last_seek_is_dropped() -> None:
     await app.process(fold_of(3, 6))
     assert app.applied() == []
     assert app.sought == []
-    assert app.holding.next_offset == 7
+    assert app.inputs.next_of(INPUT) == 7
 
 
 async def test_a_fold_that_reaches_beyond_what_was_applied_is_applied() -> None:
@@ -137,7 +142,7 @@ async def test_a_fold_that_reaches_beyond_what_was_applied_is_applied() -> None:
     await app.process(fold_of(3, 4))
     await app.process(fold_of(3, 6))
     assert app.applied() == [3, 4, 5, 6]
-    assert app.holding.next_offset == 7
+    assert app.inputs.next_of(INPUT) == 7
     assert app.sought == []
 
 
@@ -146,7 +151,7 @@ async def test_a_fold_of_an_earlier_assignment_is_dropped() -> None:
     await app.process(fold_of(3, 6), generation=GENERATION - 1)
     assert app.applied() == []
     assert app.sought == []
-    assert app.holding.next_offset == 3
+    assert app.inputs.next_of(INPUT) == 3
 
 
 @pytest.mark.parametrize("state", ["not owned", "not recovered", "not sought"])
