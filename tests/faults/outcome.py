@@ -139,11 +139,15 @@ class Positions:
     """Watches how far the workers' group has committed, and where the log ends.
 
     Use it in a `with` statement.
+
+    Args:
+        settings: name the group.
+        topic: the log; `payments` when left out.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, topic: Topic | None = None) -> None:
         self._group = settings.topics.application_id
-        topic = settings.topics.payments
+        topic = topic or settings.topics.payments
         self._partitions = [TopicPartition(topic.name, n) for n in range(topic.partitions)]
         self._admin = KafkaAdminClient(**kafka_python_options(settings))
         self._consumer = KafkaConsumer(**consumer_settings(settings))
