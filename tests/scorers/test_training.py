@@ -146,14 +146,14 @@ def test_what_is_no_linear_challenger_cannot_be_promoted(name: str, complaint: s
 
 
 def test_after_a_change_the_challenger_that_forgets_faster_deserves_promotion() -> None:
-    loans = stream(0.05, 4_000, 1_200, seed=2, rise=4.0)
+    loans = stream(0.05, 2_000, 800, seed=2, rise=4.0)
     training, deserved = Training(), []
     for at, (features, bad) in enumerate(zip(loans.features, loans.bad, strict=True), 1):
         training.take(features, bool(bad))
         if at % 100 == 0 and training.auto_promotion():
             deserved.append(at)
     assert deserved
-    assert min(deserved) > 4_000
+    assert min(deserved) > 2_000
 
 
 def test_a_tree_that_sees_what_no_line_can_is_named_but_not_promoted() -> None:
