@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from river import tree
 
@@ -29,7 +29,7 @@ class TreeChallenger:
     """
 
     def __init__(self) -> None:
-        self._tree = tree.HoeffdingAdaptiveTreeClassifier(leaf_prediction="mc", seed=SEED)
+        self._tree: Any = tree.HoeffdingAdaptiveTreeClassifier(leaf_prediction="mc", seed=SEED)
 
     def probability(self, z: Mapping[str, float]) -> float:
         """Return the probability of default, from `LEAST` to 1 - `LEAST`."""

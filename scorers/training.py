@@ -39,7 +39,7 @@ WINDOW = 1_000
 """Outcomes over which the models are compared."""
 PROMOTION_BAD = 20
 """Without so many bad loans in the window nothing is said about who is better."""
-PROMOTION_MARGIN = 0.05
+PROMOTION_MARGIN = 0.03
 """A challenger is better when its mean log-loss is lower by this part of the champion's."""
 BASE_RATE_START = 50
 """Outcomes that the prior's rate of the ordinary merchant counts for in the base rate."""

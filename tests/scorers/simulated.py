@@ -31,10 +31,8 @@ DELAY = DRAWS_A_DAY * DAYS_UNTIL_KNOWN
 CHANGED_WEIGHTS = 4
 CHANGE = 0.6
 """By how much each of them changes, one way or the other."""
-RISE = 2.0
-"""Factor of the share of bad loans after the change."""
 HELD = 20_000
-"""Merchants whom no model learns from; mean PD and AUC are taken over them."""
+"""Merchants over whom mean PD and AUC are taken."""
 
 _WEIGHTS = weights_of(BUILT_IN)
 _SCALE = 1 / _WEIGHTS.per_scale
@@ -137,12 +135,12 @@ class Stream(NamedTuple):
     bad: NDArray[np.bool_]
     truth: NDArray[np.float64]
     """Probability of default of each."""
-    changes_at: int
-    """The first loan drawn under the second truth."""
     weights: tuple[NDArray[np.float64], NDArray[np.float64]]
+    """Of the truth before the change and after it."""
     held: NDArray[np.float64]
+    """`inputs` of merchants whom no model learns from."""
 
-    def measured(self, card: Scorecard, changed: bool) -> Held:
+    def measured(self, card: Scorecard, changed: bool = False) -> Held:
         truth = probabilities(self.weights[changed], self.held)
         said = probabilities(of_scorecard(card), self.held)
         return Held(
@@ -153,8 +151,8 @@ class Stream(NamedTuple):
         )
 
 
-def stream(rate: float, before: int, after: int, seed: int) -> Stream:
-    """Return a stream with this share of bad loans, and `RISE` times that after the change."""
+def stream(rate: float, before: int, after: int, seed: int, rise: float = 2.0) -> Stream:
+    """A stream with this share of bad loans, and `rise` times that after the change."""
     random = np.random.default_rng(seed)
     held = inputs(merchants(HELD, random))
     first = of_scorecard(BUILT_IN)
@@ -163,7 +161,7 @@ def stream(rate: float, before: int, after: int, seed: int) -> Stream:
     second = first.copy()
     changed = 1 + random.choice(len(FEATURE_NAMES), CHANGED_WEIGHTS, replace=False)
     second[changed] += CHANGE * random.choice([-1.0, 1.0], CHANGED_WEIGHTS)
-    second = with_rate(second, RISE * rate, held)
+    second = with_rate(second, rise * rate, held)
     vectors = merchants(before + after, random)
     z = inputs(vectors)
     truth = np.concatenate((probabilities(first, z[:before]), probabilities(second, z[before:])))
@@ -175,7 +173,7 @@ def stream(rate: float, before: int, after: int, seed: int) -> Stream:
         for row in vectors.tolist()
     ]
     bad = random.random(len(truth)) < truth
-    return Stream(features, bad, truth, before, (first, second), held)
+    return Stream(features, bad, truth, (first, second), held)
 
 
 def played(

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scorers.learner import LearnerState, OnlineScorecard
-from scorers.measures import auc
+from scorers.learner import FORGET_EVERY, LearnerState, OnlineScorecard
+from scorers.measures import auc, log_loss
 from scorers.prior import BUILT_IN
 from scorers.scorecard import FEATURE_NAMES, FeatureWeight, Scorecard, probability, weights_of
 from tests.scorers.merchants import STEADY_STALL, feature_dicts, vector_of
@@ -70,6 +70,61 @@ def test_interrupted_anywhere_it_goes_on_to_the_same_bits(
     raw = msgspec.json.encode(learnt(clean[:cut]).state())
     resumed = OnlineScorecard().restored(msgspec.json.decode(raw, type=LearnerState))
     assert learnt(clean[cut:], resumed).state() == learnt(clean).state()
+
+
+@given(EXAMPLES, st.integers(0, 20))
+def test_with_a_memory_too_it_goes_on_to_the_same_bits(
+    examples: list[tuple[dict[str, float], bool]], cut: int
+) -> None:
+    clean = synthetic(FORGET_EVERY - 10) + [(present(features), bad) for features, bad in examples]
+    cut += FORGET_EVERY - 10
+    raw = msgspec.json.encode(learnt(clean[:cut], OnlineScorecard(memory=100)).state())
+    resumed = OnlineScorecard().restored(msgspec.json.decode(raw, type=LearnerState))
+    assert resumed.memory == 100
+    whole = learnt(clean, OnlineScorecard(memory=100))
+    assert learnt(clean[cut:], resumed).state() == whole.state()
+
+
+def test_what_is_forgotten_wholly_is_the_prior_again_and_not_at_all_is_kept() -> None:
+    learner = learnt(synthetic(200))
+    before = learner.scorecard(0)
+    learner.forget(1.0)
+    for kept, entry in zip(learner.scorecard(0).features, before.features, strict=True):
+        assert kept.weight == pytest.approx(entry.weight, abs=1e-9)
+    learner.forget(0.0)
+    state, start = learner.state(), OnlineScorecard().state()
+    assert state.mean == pytest.approx(start.mean, abs=1e-12)
+    assert np.array(state.covariance) == pytest.approx(np.array(start.covariance), abs=1e-12)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        learner.forget(1.1)
+
+
+def test_a_memory_follows_what_outcomes_say_now() -> None:
+    then, now = synthetic(3_000, -4.0), synthetic(1_000, -1.0, seed=1)
+    lasting, forgetting = (
+        learnt(then + now, OnlineScorecard(memory=memory)) for memory in (None, 500)
+    )
+    losses = [
+        log_loss(
+            [bad for _, bad in now],
+            [learner.predict_proba_one(features)[True] for features, _ in now],
+        )
+        for learner in (lasting, forgetting)
+    ]
+    assert losses[1] < losses[0]
+
+
+def test_a_memory_keeps_what_the_prior_leaves_out_unlearnt() -> None:
+    prior = Scorecard(0, -1.0, (FeatureWeight("trend", 0.7, 0.0, 0.2),))
+    learner = learnt(synthetic(120), OnlineScorecard(prior, memory=FORGET_EVERY))
+    state = learner.state()
+    learnable = [0, 1 + FEATURE_NAMES.index("trend")]
+    rest = np.delete(np.array(state.mean), learnable)
+    assert not rest.any()
+    assert np.count_nonzero(state.covariance) == len(learnable) ** 2
+    assert np.array_equal(np.array(state.covariance), np.array(state.covariance).T)
+    with pytest.raises(ValueError, match="memory is of"):
+        OnlineScorecard(prior, memory=FORGET_EVERY - 1)
 
 
 @given(EXAMPLES)
