@@ -250,7 +250,7 @@ def test_the_reasons_of_the_hold_out_are_sentences() -> None:
     assert "ends the limit" in reason_text(CUT_OFF)
 
 
-@settings(max_examples=100)
+@settings(max_examples=40)
 @given(logs(min_size=40), st.sampled_from([0.03, 0.05, 0.1, 0.2]))
 def test_a_partition_of_held_out_merchants_agrees_with_the_plain_model(
     log: list[Record], pd_cut_off: float
