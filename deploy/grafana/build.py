@@ -225,6 +225,22 @@ def path(panels: Panels) -> None:
         "Records written to dead-letters a second. Runbook: DuoshouDeadLetters.",
     )
     panels.series(
+        "Loan events",
+        "ops",
+        [
+            Query(
+                rate("duoshou_loan_events_total", by="kind, outcome"), "{{kind}} {{outcome}}"
+            )
+        ],
+        "Loan events a second, by kind and by what became of them.",
+    )
+    panels.series(
+        "Loans not paid back",
+        "none",
+        [Query(f"sum(duoshou_loans{{{WORKER}}})", "loans")],
+        "Loans that are running, overdue or in default.",
+    )
+    panels.series(
         "Time by stage",
         "percentunit",
         [Query(rate("duoshou_stage_seconds_sum", by="stage", where='stage!="wait"'), "{{stage}}")],

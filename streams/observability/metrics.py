@@ -234,6 +234,9 @@ class Metrics:
         # A counter that is absent until its first event hides that event from increase().
         for reason in DEAD_LETTER_REASONS:
             self._dead_letters.labels(reason)
+        for kind in LoanKind:
+            for became in Became:
+                self._loan_events.labels(kind.value, became.value)
         for direction in ("raise", "cut"):
             self._limit_updates.labels(direction)
         # Looking a child up by its labels costs more than the observation: a fold makes several.
