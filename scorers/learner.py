@@ -156,8 +156,8 @@ class OnlineScorecard(base.Classifier):
     def forget(self, kept: float) -> None:
         """Go back towards the prior, as if the outcomes had been fewer.
 
-        Precision L and mean m become k L + (1 - k) L0, and the mean in the same proportion of
-        precisions, with k the part kept and L0, m0 of the prior.
+        Precision L becomes k L + (1 - k) L0, and the product of precision and mean likewise, with
+        k the part kept and L0 the prior's.
 
         Args:
             kept: how much the outcomes still count, 0 (the prior) to 1 (as before).

@@ -23,8 +23,8 @@ from scorers.training import (
     TrainingState,
 )
 from tests.scorers.merchants import STEADY_STALL, feature_dicts
+from tests.scorers.outcomes import Example, present, synthetic
 from tests.scorers.simulated import stream
-from tests.scorers.test_learner import Example, present, synthetic
 
 SOME = synthetic(130)
 """So many that both learners have forgotten twice."""
