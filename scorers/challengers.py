@@ -33,9 +33,9 @@ class TreeChallenger:
 
     def probability(self, z: Mapping[str, float]) -> float:
         """Return the probability of default, from `LEAST` to 1 - `LEAST`."""
-        said = float(self._tree.predict_proba_one(dict(z)).get(True, 0.0))  # type: ignore[no-untyped-call]
+        said = float(self._tree.predict_proba_one(dict(z)).get(True, 0.0))
         return min(max(said, LEAST), 1 - LEAST)
 
     def learn(self, z: Mapping[str, float], defaulted: bool) -> None:
         """Learn one outcome."""
-        self._tree.learn_one(dict(z), defaulted)  # type: ignore[no-untyped-call]
+        self._tree.learn_one(dict(z), defaulted)
