@@ -45,7 +45,7 @@ def work(metrics: Metrics, turn: int) -> None:
         metrics.committed(partition, next_offset=100 * turn, seconds=0.003)
         metrics.lag("payments", partition, records=0, seconds=0.0)
         metrics.partition_size(partition, rows=1_000, payment_ids=5_000)
-        metrics.loans_owing(0, 3)
+        metrics.loans_owing(partition, 3)
 
 
 @pytest.fixture
