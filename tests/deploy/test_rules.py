@@ -30,6 +30,12 @@ EXPECTED = {
     "DuoshouUpdatesSlow",
     "DuoshouDeadLetters",
     "DuoshouCheckpointOld",
+    "DuoshouTrainerDown",
+    "DuoshouTrainerStuck",
+    "DuoshouSnapshotRefused",
+    "DuoshouModelDrift",
+    "DuoshouModelWorseThanPrior",
+    "DuoshouWorkersOnOldModel",
 }
 
 
@@ -126,7 +132,7 @@ def test_a_page_speaks_of_commands_settings_and_metrics_that_exist(page: Path) -
     services = re.findall(
         r"docker compose -f deploy/compose\.yaml [a-z]+ (?:--all |--tail 50 |-d )?([a-z]+)", text
     )
-    assert set(services) <= {"kafka", "topics", "worker"}
+    assert set(services) <= {"kafka", "topics", "worker", "trainer"}
 
 
 def test_every_recorded_series_is_used_and_every_used_one_recorded() -> None:
