@@ -19,7 +19,10 @@ from tests.deploy.shipped import (
 PANELS = [pytest.param(panel, id=panel["title"]) for panel in panels()]
 
 
-def test_the_committed_dashboard_is_what_its_program_writes() -> None:
+def test_the_committed_dashboard_is_what_its_program_writes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(DEPLOY / "grafana")
     render = runpy.run_path(str(DEPLOY / "grafana" / "build.py"))["render"]
     assert DASHBOARD.read_text(encoding="utf-8") == render(), (
         "out of date: run python deploy/grafana/build.py"
