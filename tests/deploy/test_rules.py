@@ -106,6 +106,13 @@ def test_every_page_belongs_to_an_alert() -> None:
     assert {page.stem for page in RUNBOOKS.glob("*.md")} == set(alerts())
 
 
+def test_the_list_of_alerts_is_that_of_the_rules() -> None:
+    text = (DEPLOY / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `(Duoshou\w+)` \| (\w+) \|", text, re.MULTILINE)
+    assert dict(listed) == {name: rule["labels"]["severity"] for name, rule in alerts().items()}
+    assert len(listed) == len(alerts())
+
+
 @pytest.mark.parametrize("page", sorted(RUNBOOKS.glob("*.md")), ids=lambda path: path.stem)
 def test_every_page_has_its_four_sections(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
