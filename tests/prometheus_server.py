@@ -31,15 +31,15 @@ def program(name: str) -> str:
 
 
 class PrometheusServer:
-    """Scrapes the given targets as job ``duoshou`` and answers queries. A context manager.
+    """Scrapes workers and trainers, as deploy/ does, and answers queries. A context manager.
 
     Args:
         directory: where it keeps its configuration, data and log.
-        targets: each as host:port.
+        targets: by job, each as host:port.
         rules: rule files to evaluate.
     """
 
-    def __init__(self, directory: Path, targets: list[str], rules: list[Path]) -> None:
+    def __init__(self, directory: Path, targets: dict[str, list[str]], rules: list[Path]) -> None:
         port = free_port()
         configuration = directory / "prometheus.yml"
         configuration.write_text(
@@ -52,7 +52,8 @@ class PrometheusServer:
                     },
                     "rule_files": [str(path) for path in rules],
                     "scrape_configs": [
-                        {"job_name": "duoshou", "static_configs": [{"targets": targets}]}
+                        {"job_name": job, "static_configs": [{"targets": pages}]}
+                        for job, pages in targets.items()
                     ],
                 }
             ),

@@ -1,156 +1,24 @@
 """Writes the dashboard: ``python deploy/grafana/build.py``.
 
-Panels follow a payment: what is now, its path, what is saved, partitions, process.
+Panels follow a payment: what is now, its path, what is saved, partitions, loans and what is learnt
+from them, process.
 """
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from grafana_foundation_sdk.builders import common, dashboard, prometheus, stat, table, timeseries
+from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from grafana_foundation_sdk.models.common import (
-    BigValueColorMode,
-    BigValueGraphMode,
-    LegendDisplayMode,
-    LegendPlacement,
-    TooltipDisplayMode,
-    VisibilityMode,
-)
 from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
-    DataSourceRef,
-    DataTransformerConfig,
-    Threshold,
-    ThresholdsMode,
     VariableOption,
     VariableRefresh,
 )
-from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+from panels import DATASOURCE, RATE, TRAINER, WORKER, Panels, Query, quantile, rate, steps, trained
 
 OUTPUT: Final = Path(__file__).parent / "dashboards" / "duoshou.json"
-DATASOURCE: Final = DataSourceRef(type_val="prometheus", uid="${datasource}")
-WORKER: Final = 'job="$job", instance=~"$instance"'
-RATE: Final = "[$__rate_interval]"
-
-
-class Query(NamedTuple):
-    """One expression of a panel and the name of its series."""
-
-    expr: str
-    legend: str
-
-
-def quantile(q: str, metric: str, by: str = "") -> str:
-    """A quantile of a histogram over all selected workers."""
-    labels = f"le, {by}" if by else "le"
-    return (
-        f"histogram_quantile({q}, "
-        f"sum by ({labels}) (rate({metric}_bucket{{{WORKER}}}{RATE})))"
-    )
-
-
-def rate(metric: str, by: str = "", where: str = "") -> str:
-    """Growth of a counter a second over all selected workers."""
-    selector = f"{WORKER}, {where}" if where else WORKER
-    return f"sum by ({by}) (rate({metric}{{{selector}}}{RATE}))"
-
-
-def steps(*bounds: tuple[float | None, str]) -> Any:
-    """Colours from the bound on; the first bound is None."""
-    return (
-        dashboard.ThresholdsConfig()
-        .mode(ThresholdsMode.ABSOLUTE)
-        .steps([Threshold(value=value, color=color) for value, color in bounds])
-    )
-
-
-class Panels:
-    """Adds panels to a dashboard; what all of them need is said here once."""
-
-    def __init__(self, board: Any) -> None:
-        self._board = board
-
-    def row(self, title: str) -> None:
-        """Begin a row."""
-        self._board.with_row(dashboard.Row(title))
-
-    def stat(
-        self, title: str, unit: str, expr: str, description: str, thresholds: Any, span: int = 4
-    ) -> None:
-        """A single figure with its recent course."""
-        self._board.with_panel(
-            self._with_queries(stat.Panel(), [Query(expr, title)])
-            .title(title)
-            .description(description)
-            .unit(unit)
-            .span(span)
-            .height(4)
-            .graph_mode(BigValueGraphMode.AREA)
-            .color_mode(BigValueColorMode.VALUE)
-            .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(False))
-            .thresholds(thresholds)
-        )
-
-    def series(
-        self, title: str, unit: str, queries: list[Query], description: str, span: int = 8
-    ) -> None:
-        """Lines over time."""
-        self._board.with_panel(
-            self._with_queries(timeseries.Panel(), queries)
-            .title(title)
-            .description(description)
-            .unit(unit)
-            .span(span)
-            .height(8)
-            .min(0)
-            .fill_opacity(8)
-            .show_points(VisibilityMode.NEVER)
-            .legend(
-                common.VizLegendOptions()
-                .display_mode(LegendDisplayMode.LIST)
-                .placement(LegendPlacement.BOTTOM)
-                .show_legend(True)
-                .calcs([])
-            )
-            .tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI))
-        )
-
-    def table(self, title: str, expr: str, description: str, span: int) -> None:
-        """The labels of a metric whose value says nothing."""
-        query = self._query(0, Query(expr, "")).format(PromQueryFormat.TABLE).instant()
-        hidden = {"Time": True, "Value": True, "__name__": True, "job": True}
-        self._board.with_panel(
-            table.Panel()
-            .datasource(DATASOURCE)
-            .with_target(query)
-            .title(title)
-            .description(description)
-            .unit("none")
-            .span(span)
-            .height(8)
-            .show_header(True)
-            .with_transformation(
-                DataTransformerConfig(id_val="organize", options={"excludeByName": hidden})
-            )
-        )
-
-    def _with_queries(self, panel: Any, queries: list[Query]) -> Any:
-        panel.datasource(DATASOURCE)
-        for position, query in enumerate(queries):
-            panel.with_target(self._query(position, query).range())
-        return panel
-
-    @staticmethod
-    def _query(position: int, query: Query) -> Any:
-        return (
-            prometheus.Dataquery()
-            .datasource(DATASOURCE)
-            .ref_id("ABCDEFGH"[position])
-            .expr(query.expr)
-            .legend_format(query.legend)
-        )
 
 
 def now(panels: Panels) -> None:
@@ -223,22 +91,6 @@ def path(panels: Panels) -> None:
         "ops",
         [Query(rate("duoshou_dead_letters_total", by="reason"), "{{reason}}")],
         "Records written to dead-letters a second. Runbook: DuoshouDeadLetters.",
-    )
-    panels.series(
-        "Loan events",
-        "ops",
-        [
-            Query(
-                rate("duoshou_loan_events_total", by="kind, outcome"), "{{kind}} {{outcome}}"
-            )
-        ],
-        "Loan events a second, by kind and by what became of them.",
-    )
-    panels.series(
-        "Loans not paid back",
-        "none",
-        [Query(f"sum(duoshou_loans{{{WORKER}}})", "loans")],
-        "Loans that are running, overdue or in default.",
     )
     panels.series(
         "Time by stage",
@@ -393,6 +245,140 @@ def partitions(panels: Panels) -> None:
     )
 
 
+def learning(panels: Panels) -> None:
+    """Loans, what is learnt from those that have ended, and how good it is."""
+    panels.row("Loans and learning")
+    panels.series(
+        "Loan events",
+        "ops",
+        [Query(rate("duoshou_loan_events_total", by="kind, outcome"), "{{kind}}, {{outcome}}")],
+        "Loan events a second by kind and by what became of them. Runbook: DuoshouDeadLetters.",
+    )
+    panels.series(
+        "Loans not paid back",
+        "none",
+        [Query(f"sum(duoshou_loans{{{WORKER}}})", "loans")],
+        "Drawn, overdue or defaulted, over all selected workers.",
+    )
+    panels.series(
+        "Outcomes learnt",
+        "ops",
+        [
+            Query(trained("duoshou_outcomes_learnt_total"), "learnt"),
+            Query(trained("duoshou_examples_repeated_total"), "repeated, passed over"),
+            Query(trained("duoshou_examples_unreadable_total"), "unreadable, set aside"),
+        ],
+        "Examples a second by what the trainer did with them. Runbook: DuoshouTrainerStuck.",
+    )
+    panels.series(
+        "Log-loss by model",
+        "none",
+        [Query(f"max by (model) (duoshou_model_log_loss{{{TRAINER}}})", "{{model}}")],
+        "Mean over the window, of probabilities given before the outcome was learnt; lower is "
+        "better. Runbook: DuoshouModelWorseThanPrior.",
+    )
+    panels.series(
+        "Brier score by model",
+        "none",
+        [Query(f"max by (model) (duoshou_model_brier{{{TRAINER}}})", "{{model}}")],
+        "Mean squared distance of probability and outcome over the window; lower is better.",
+    )
+    panels.series(
+        "AUC and KS by model",
+        "none",
+        [
+            Query(f"max by (model) (duoshou_model_auc{{{TRAINER}}})", "AUC, {{model}}"),
+            Query(f"max by (model) (duoshou_model_ks{{{TRAINER}}})", "KS, {{model}}"),
+        ],
+        "How well good and bad loans are told apart over the window; an AUC of 0.5 is chance.",
+    )
+    panels.bars(
+        "Calibration by decile",
+        "percentunit",
+        "decile",
+        [
+            Query(f"max by (decile) (duoshou_model_expected_defaults{{{TRAINER}}})", "expected"),
+            Query(f"max by (decile) (duoshou_model_observed_defaults{{{TRAINER}}})", "observed"),
+        ],
+        "Share of defaults that the champion expected and that came, by tenths of the window "
+        "from the safest loans to the riskiest.",
+        span=8,
+    )
+    panels.series(
+        "Outcomes in the window",
+        "none",
+        [
+            Query(f"max(duoshou_window_outcomes{{{TRAINER}}})", "outcomes"),
+            Query(f"max(duoshou_window_defaults{{{TRAINER}}})", "defaults"),
+            Query(f"max(duoshou_examples_rejected{{{TRAINER}}})", "rejected so far"),
+        ],
+        "What the figures by model are of; with few defaults they say little.",
+    )
+    panels.series(
+        "Drifts, last day",
+        "none",
+        [
+            Query(
+                f"sum by (series) (increase(duoshou_drifts_total{{{TRAINER}}}[1d]))", "{{series}}"
+            )
+        ],
+        "Times that the log-loss or a feature's mean has drifted. Runbook: DuoshouModelDrift.",
+    )
+    panels.series(
+        "Snapshots",
+        "ops",
+        [
+            Query(trained("duoshou_snapshots_total", by="result"), "{{result}}"),
+            Query(trained("duoshou_models_refused_total"), "on the topic, does not count"),
+        ],
+        "Models that the trainer wanted to publish, a second. Runbook: DuoshouSnapshotRefused.",
+    )
+    panels.series(
+        "Since the last model",
+        "s",
+        [
+            Query(
+                f"time() - max(duoshou_snapshot_timestamp_seconds{{{TRAINER}}} > 0)",
+                "last published",
+            )
+        ],
+        "Time since this trainer published a model; nothing new is learnt on a quiet day.",
+    )
+    panels.series(
+        "Model versions",
+        "none",
+        [
+            Query(f"max(duoshou_model_version{{{TRAINER}}})", "trainer"),
+            Query(f"duoshou_model_version{{{WORKER}}}", "{{instance}}"),
+        ],
+        "Workers follow the trainer within seconds. Runbook: DuoshouWorkersOnOldModel.",
+    )
+    panels.series(
+        "Champion and challengers",
+        "none",
+        [
+            Query(f"max(duoshou_challengers_better{{{TRAINER}}})", "better than the champion"),
+            Query(f"max(duoshou_promotions{{{TRAINER}}})", "promotions so far"),
+        ],
+        "Challengers that beat the champion by the margin, and how often one took its place.",
+    )
+    panels.series(
+        "Examples that wait",
+        "none",
+        [Query(f"max(duoshou_lag_records{{{TRAINER}}})", "examples")],
+        "Loans that have ended and are not learnt yet. Runbook: DuoshouTrainerStuck.",
+    )
+    panels.series(
+        "Trainers",
+        "none",
+        [
+            Query(f"sum(duoshou_trainer_live{{{TRAINER}}})", "alive"),
+            Query(f"sum(duoshou_trainer_learning{{{TRAINER}}})", "learning"),
+        ],
+        "Trainers whose /livez answers 200, and the one that learns; others stand by.",
+    )
+
+
 def process(panels: Panels) -> None:
     """The process and what it runs."""
     panels.row("Process")
@@ -458,7 +444,9 @@ def render() -> str:
     board = (
         dashboard.Dashboard("Duoshou")
         .uid("duoshou")
-        .description("From a payment to a limit: rate, time, lag, what is saved and what failed.")
+        .description(
+            "From a payment to a limit: rate, time, lag, what is saved, learnt and what failed."
+        )
         .tags(["duoshou"])
         .readonly()
         .tooltip(DashboardCursorSync.CROSSHAIR)
@@ -469,7 +457,7 @@ def render() -> str:
     for variable in variables():
         board.with_variable(variable)
     panels = Panels(board)
-    for section in (now, path, saved, partitions, process):
+    for section in (now, path, saved, partitions, learning, process):
         section(panels)
     built = board.build()
     for number, panel in enumerate(built.panels or [], start=1):

@@ -76,6 +76,16 @@ class TrainingMetrics:
         self._observed = self._gauge(
             "model_observed_defaults", "Share that defaulted, by decile of the champion.", "decile"
         )
+        self._figures = (
+            *(self._log_loss, self._brier, self._auc, self._ks),
+            *(self._expected, self._observed),
+        )
+        self._window_outcomes = self._gauge(
+            "window_outcomes", "Outcomes in the window over which the models are compared."
+        )
+        self._window_defaults = self._gauge(
+            "window_defaults", "How many of the outcomes in the window are defaults."
+        )
         self._better = self._gauge(
             "challengers_better", "Challengers that beat the champion by the margin."
         )
@@ -89,6 +99,14 @@ class TrainingMetrics:
             "lag_records", "Records between the last one dealt with and the end of the partition.",
             "topic", "partition",
         )  # fmt: skip
+        self._learning = self._gauge(
+            "trainer_learning", "1 while the topic examples is ours to learn from, 0 standing by."
+        )
+        # Asked when scraped, so that it turns while the trainer's own loop is stuck.
+        self._gauge(
+            "trainer_live",
+            "1 while /livez answers 200, 0 when examples wait and nothing progresses.",
+        ).set_function(lambda: float(self.health.live().ok))
         for result in ("published", "refused"):
             self._snapshots.labels(result)
         for series in SERIES:
@@ -106,6 +124,9 @@ class TrainingMetrics:
         self._model_version.set(version)
         # What had drifted by then is no news.
         self._drifts_seen = dict(report.drifts)
+        # Figures of a model that was taken back are none of this one, which may have none yet.
+        for gauge in self._figures:
+            gauge.clear()
         self._show(report)
         self.health.compiled()
         self.health.recovered()
@@ -137,6 +158,8 @@ class TrainingMetrics:
                 self._auc.labels(name).set(figures.auc)
                 self._ks.labels(name).set(figures.ks)
         champion = report.models.get(CHAMPION)
+        self._window_outcomes.set(champion.outcomes if champion else 0)
+        self._window_defaults.set(champion.bad if champion else 0)
         for place, decile in enumerate(champion.deciles if champion else (), 1):
             self._expected.labels(str(place)).set(decile.expected)
             self._observed.labels(str(place)).set(decile.observed)
@@ -159,6 +182,10 @@ class TrainingMetrics:
     def model_refused(self) -> None:
         """A record of the topic models does not count."""
         self._models_refused.inc()
+
+    def owns_examples(self, ours: bool) -> None:
+        """Whether the topic of examples is assigned to this trainer was looked up."""
+        self._learning.set(ours)
 
     def lag(self, topic: str, partition: int, records: int) -> None:
         """The lag was measured."""

@@ -99,6 +99,7 @@ async def _keep_going(app: TrainerApp) -> None:
         await asyncio.sleep(BLOCK_S)
         try:
             ours = app.examples_tp in app.consumer.assignment()
+            app.metrics.owns_examples(ours)
             if ours:
                 await app.trainer.take_up()
                 await app.trainer.publish_if_due()

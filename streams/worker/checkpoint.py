@@ -110,6 +110,8 @@ class Checkpointer:
             if switching:
                 await self._write(holding, cut, version)
                 holding.partition.activate(version.scorecard, version.policy)
+                self._app.metrics.model_activated(version.scorecard.version)
+                self._app.metrics.policy_activated(version.policy.version)
         if not switching:
             await self._write(holding, cut, version)
         await self._commit(holding, cut)

@@ -57,6 +57,11 @@ class WorkerProcess:
         """The process id."""
         return self._process.pid
 
+    @property
+    def address(self) -> str:
+        """Host and port of its metrics page, once it is ready."""
+        return self._address_file.read_text().strip()
+
     def check(self) -> None:
         """Raise `OperatorError` with the end of its log when the process has ended."""
         if self._process.poll() is not None:
@@ -91,8 +96,7 @@ class WorkerProcess:
     def page(self, path: str) -> str | None:
         """Return a page of the worker's metrics server; None when it says no or cannot answer."""
         try:
-            address = self._address_file.read_text().strip()
-            with urllib.request.urlopen(f"http://{address}{path}", timeout=2) as page:
+            with urllib.request.urlopen(f"http://{self.address}{path}", timeout=2) as page:
                 return str(page.read().decode())
         except (OSError, ValueError):
             return None

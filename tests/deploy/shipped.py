@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
+from prometheus_client import CollectorRegistry
 
 from streams.observability import Metrics
+from streams.observability.training import TrainingMetrics
 
 ROOT: Final = Path(__file__).parents[2]
 DEPLOY: Final = ROOT / "deploy"
@@ -45,7 +47,7 @@ def panels() -> list[dict[str, Any]]:
 
 def dashboard_expressions(job: str = "duoshou", interval: str = "1m") -> dict[str, str]:
     """Every expression of the dashboard as Grafana would send it, by panel and query."""
-    filled = {"$job": job, "$instance": ".*", "$__rate_interval": interval}
+    filled = {"${job}": job, "$job": job, "$instance": ".*", "$__rate_interval": interval}
     found = {}
     for panel in panels():
         for target in panel["targets"]:
@@ -67,9 +69,21 @@ def recorded_in(expression: str) -> Iterator[str]:
 
 
 def exported() -> set[str]:
-    """Every name that a worker can export, as Prometheus stores it."""
+    """Every name that a worker or a trainer can export, as Prometheus stores it."""
+    return {name for names in exported_by_job().values() for name in names}
+
+
+def exported_by_job() -> dict[str, set[str]]:
+    """The names that each job exports."""
+    return {
+        "duoshou": _names_in(Metrics().registry),
+        "duoshou-trainer": _names_in(TrainingMetrics().registry),
+    }
+
+
+def _names_in(registry: CollectorRegistry) -> set[str]:
     names = set()
-    for family in Metrics().registry.collect():
+    for family in registry.collect():
         match family.type:
             case "counter":
                 names.add(f"{family.name}_total")

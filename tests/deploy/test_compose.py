@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from streams.settings import Settings
 from tests.deploy.shipped import DEPLOY
@@ -57,12 +58,33 @@ def test_two_workers_start_once_the_topics_are_there(services: dict[str, Any]) -
     assert services["topics"]["depends_on"]["kafka"]["condition"] == "service_healthy"
 
 
-def test_the_worker_understands_its_environment(
-    services: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+def test_one_trainer_starts_as_a_worker_does(services: dict[str, Any]) -> None:
+    worker, trainer = services["worker"], services["trainer"]
+    assert trainer["command"] == ["trainer"]
+    assert trainer["deploy"]["replicas"] == 1
+    differs = {
+        name for name in worker.keys() | trainer.keys() if worker.get(name) != trainer.get(name)
+    }
+    assert differs == {"command", "deploy"}
+
+
+def test_prometheus_looks_for_the_services_that_there_are(services: dict[str, Any]) -> None:
+    configuration = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())
+    found = {
+        job["job_name"]: job["dns_sd_configs"][0]["names"][0]
+        for job in configuration["scrape_configs"]
+    }
+    assert found == {"duoshou": "worker", "duoshou-trainer": "trainer"}
+    assert set(found.values()) <= set(services)
+
+
+@pytest.mark.parametrize("name", ["worker", "trainer"])
+def test_a_process_understands_its_environment(
+    services: dict[str, Any], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in services["worker"]["environment"].items():
-        monkeypatch.setenv(name, value)
-        assert name.removeprefix("DUOSHOU_").lower() in Settings.model_fields
+    for variable, value in services[name]["environment"].items():
+        monkeypatch.setenv(variable, value)
+        assert variable.removeprefix("DUOSHOU_").lower() in Settings.model_fields
     settings = Settings()
     assert settings.bootstrap_servers == "kafka:9092"
     assert settings.metrics_host == "0.0.0.0"

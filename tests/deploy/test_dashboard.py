@@ -1,17 +1,28 @@
 """The dashboard: up to date, and as Grafana's linter would have it."""
 
+import re
 import runpy
 from itertools import combinations
 from typing import Any
 
 import pytest
 
-from tests.deploy.shipped import DASHBOARD, DEPLOY, dashboard, panels
+from tests.deploy.shipped import (
+    DASHBOARD,
+    DEPLOY,
+    dashboard,
+    dashboard_expressions,
+    exported_by_job,
+    panels,
+)
 
 PANELS = [pytest.param(panel, id=panel["title"]) for panel in panels()]
 
 
-def test_the_committed_dashboard_is_what_its_program_writes() -> None:
+def test_the_committed_dashboard_is_what_its_program_writes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.syspath_prepend(DEPLOY / "grafana")
     render = runpy.run_path(str(DEPLOY / "grafana" / "build.py"))["render"]
     assert DASHBOARD.read_text(encoding="utf-8") == render(), (
         "out of date: run python deploy/grafana/build.py"
@@ -46,8 +57,9 @@ def test_a_query_has_a_name_and_looks_only_at_what_was_chosen(panel: dict[str, A
     assert len(set(names)) == len(names)
     for target in panel["targets"]:
         assert target["datasource"]["uid"] == "${datasource}"
-        selectors = target["expr"].count("{")
-        assert selectors == target["expr"].count('job="$job", instance=~"$instance"')
+        selectors = len(re.findall(r"(?<!\$)\{", target["expr"]))
+        of_workers = target["expr"].count('{job="$job", instance=~"$instance"')
+        assert selectors == of_workers + target["expr"].count('{job="${job}-trainer"}')
         assert selectors >= 1
         if "rate(" in target["expr"]:
             assert "[$__rate_interval]" in target["expr"]
@@ -56,14 +68,26 @@ def test_a_query_has_a_name_and_looks_only_at_what_was_chosen(panel: dict[str, A
 
 
 def test_a_rate_is_never_taken_over_a_fixed_time() -> None:
-    """Except the hour that a title names."""
+    """Except the hour or the day that a title names."""
     fixed = [
         panel["title"]
         for panel in panels()
         for target in panel["targets"]
         if "[" in target["expr"].replace("[$__rate_interval]", "")
     ]
-    assert fixed == ["Dead letters, last hour"]
+    assert fixed == ["Dead letters, last hour", "Drifts, last day"]
+
+
+def test_a_metric_is_asked_of_the_processes_that_export_it() -> None:
+    asked = [
+        (metric, job)
+        for expression in dashboard_expressions().values()
+        for metric, job in re.findall(r'\b([a-z]+_[a-z0-9_]+)\{job="([^"]+)"', expression)
+        if metric != "up"
+    ]
+    jobs = exported_by_job()
+    assert {job for _, job in asked} == set(jobs)
+    assert [(metric, job) for metric, job in asked if metric not in jobs[job]] == []
 
 
 def test_panels_have_ids_of_their_own() -> None:

@@ -30,7 +30,7 @@ def family_of(name: str) -> str:
 
 @pytest.mark.parametrize(("metric", "place"), sorted(used().items()))
 def test_what_is_watched_or_drawn_exists(metric: str, place: str) -> None:
-    assert metric in exported(), f"{place} uses {metric}, which no worker exports"
+    assert metric in exported(), f"{place} uses {metric}, which nothing exports"
 
 
 def test_what_exists_is_watched_or_drawn_or_left_out_on_purpose() -> None:

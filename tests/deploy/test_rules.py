@@ -30,6 +30,12 @@ EXPECTED = {
     "DuoshouUpdatesSlow",
     "DuoshouDeadLetters",
     "DuoshouCheckpointOld",
+    "DuoshouTrainerDown",
+    "DuoshouTrainerStuck",
+    "DuoshouSnapshotRefused",
+    "DuoshouModelDrift",
+    "DuoshouModelWorseThanPrior",
+    "DuoshouWorkersOnOldModel",
 }
 
 
@@ -100,6 +106,13 @@ def test_every_page_belongs_to_an_alert() -> None:
     assert {page.stem for page in RUNBOOKS.glob("*.md")} == set(alerts())
 
 
+def test_the_list_of_alerts_is_that_of_the_rules() -> None:
+    text = (DEPLOY / "README.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `(Duoshou\w+)` \| (\w+) \|", text, re.MULTILINE)
+    assert dict(listed) == {name: rule["labels"]["severity"] for name, rule in alerts().items()}
+    assert len(listed) == len(alerts())
+
+
 @pytest.mark.parametrize("page", sorted(RUNBOOKS.glob("*.md")), ids=lambda path: path.stem)
 def test_every_page_has_its_four_sections(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
@@ -126,7 +139,7 @@ def test_a_page_speaks_of_commands_settings_and_metrics_that_exist(page: Path) -
     services = re.findall(
         r"docker compose -f deploy/compose\.yaml [a-z]+ (?:--all |--tail 50 |-d )?([a-z]+)", text
     )
-    assert set(services) <= {"kafka", "topics", "worker"}
+    assert set(services) <= {"kafka", "topics", "worker", "trainer"}
 
 
 def test_every_recorded_series_is_used_and_every_used_one_recorded() -> None:

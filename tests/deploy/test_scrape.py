@@ -1,17 +1,23 @@
 """A real Prometheus reads a page on which everything has happened once."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 from urllib.request import urlopen
 
+import msgspec
 import numpy as np
 import pytest
 
 from features.events import Kind, Outcome
+from scorers.drift import LOG_LOSS
+from scorers.loans import Became, LoanKind
+from scorers.training import Report, Training
 from streams.observability import Metrics, serve
 from streams.observability.metrics import DEAD_LETTER_REASONS, STAGES
+from streams.observability.training import TrainingMetrics
 from tests.deploy.shipped import RULES, alerts, dashboard_expressions
 from tests.prometheus_server import PrometheusServer
 
@@ -45,32 +51,76 @@ def work(metrics: Metrics, turn: int) -> None:
         metrics.committed(partition, next_offset=100 * turn, seconds=0.003)
         metrics.lag("payments", partition, records=0, seconds=0.0)
         metrics.partition_size(partition, rows=1_000, payment_ids=5_000)
-        metrics.loans_owing(partition, 3)
+        metrics.loans_owing(partition, loans=30)
+    for kind in LoanKind:
+        for became in Became:
+            metrics.loan_event(kind, became)
 
 
-@pytest.fixture
-def page() -> Iterator[str]:
-    """Address of the page of a worker that is at work."""
-    metrics = Metrics()
-    begin(metrics)
+def report(turn: int) -> Report:
+    """What a training says whose log-loss drifts at every turn."""
+    training = Training()
+    for number in range(40):
+        training.take({"silence_days": float(number)}, number % 4 == 0)
+    return msgspec.structs.replace(training.report(), drifts={LOG_LOSS: turn})
+
+
+def train(metrics: TrainingMetrics, turn: int) -> None:
+    """An example goes all the way, with one of everything that can become of a model."""
+    metrics.owns_examples(ours=True)
+    metrics.learnt()
+    metrics.repeated()
+    metrics.fold_learnt(unreadable=1)
+    metrics.reported(report(turn))
+    metrics.snapshot_published(3)
+    metrics.snapshot_refused()
+    metrics.model_refused()
+    metrics.lag("examples", 0, records=0)
+
+
+@contextmanager
+def at_work(metrics: Metrics | TrainingMetrics, turn: Callable[[int], None]) -> Iterator[str]:
+    """The address of the page of a process that takes one turn after the other."""
     done = Event()
 
     def keep_working() -> None:
-        turn = 0
+        number = 0
         while not done.wait(0.1):
-            work(metrics, turn := turn + 1)
+            turn(number := number + 1)
 
-    worker = Thread(target=keep_working)
-    worker.start()
+    thread = Thread(target=keep_working)
+    thread.start()
     try:
         with serve(metrics, port=0) as server:
             yield f"{server.host}:{server.port}"
     finally:
         done.set()
-        worker.join()
+        thread.join()
 
 
-def test_promtool_has_nothing_to_say_against_the_page(promtool: str, page: str) -> None:
+@pytest.fixture
+def worker() -> Iterator[str]:
+    """Address of the page of a worker that is at work."""
+    metrics = Metrics()
+    begin(metrics)
+    with at_work(metrics, lambda turn: work(metrics, turn)) as page:
+        yield page
+
+
+@pytest.fixture
+def trainer() -> Iterator[str]:
+    """Address of the page of a trainer that is at work."""
+    metrics = TrainingMetrics()
+    metrics.taken_up(2, report(0))
+    with at_work(metrics, lambda turn: train(metrics, turn)) as page:
+        yield page
+
+
+@pytest.mark.parametrize("process", ["worker", "trainer"])
+def test_promtool_has_nothing_to_say_against_the_page(
+    promtool: str, process: str, request: pytest.FixtureRequest
+) -> None:
+    page = request.getfixturevalue(process)
     with urlopen(f"http://{page}/metrics", timeout=5) as answer:
         text = answer.read()
     done = subprocess.run(
@@ -79,10 +129,11 @@ def test_promtool_has_nothing_to_say_against_the_page(promtool: str, page: str) 
     assert (done.returncode, done.stdout + done.stderr) == (0, b"")
 
 
-def test_every_panel_has_data_and_no_alert_but_dead_letters_fires(
-    page: str, tmp_path: Path
+def test_every_panel_has_data_and_only_alerts_on_single_mishaps_fire(
+    worker: str, trainer: str, tmp_path: Path
 ) -> None:
-    with PrometheusServer(tmp_path, [page], [RULES]) as prometheus:
+    pages = {"duoshou": [worker], "duoshou-trainer": [trainer]}
+    with PrometheusServer(tmp_path, pages, [RULES]) as prometheus:
         assert prometheus.await_data(dashboard_expressions(), timeout_s=90) == {}
         firing = {
             alert["labels"]["alertname"]
@@ -91,6 +142,6 @@ def test_every_panel_has_data_and_no_alert_but_dead_letters_fires(
             if alert["state"] == "firing"
         }
         evaluated = [rule for group in prometheus.get("rules")["groups"] for rule in group["rules"]]
-    assert firing <= {"DuoshouDeadLetters"}
+    assert firing <= {"DuoshouDeadLetters", "DuoshouSnapshotRefused", "DuoshouModelDrift"}
     assert {rule["name"] for rule in evaluated if rule["type"] == "alerting"} == set(alerts())
     assert {rule["health"] for rule in evaluated} == {"ok"}

@@ -1,4 +1,4 @@
-"""A real Prometheus watches a real worker on a real Apache Kafka while payments come in."""
+"""A real Prometheus watches a real worker and a real trainer on a real Apache Kafka at work."""
 
 import sys
 from collections.abc import Iterator
@@ -12,11 +12,13 @@ import msgspec
 import pytest
 from kafka import KafkaProducer
 
+from scorers.loans import LoanEvent, LoanKind
 from streams.brokers.apache import ApacheKafka
 from streams.brokers.process import ServerProcess, free_port
 from streams.brokers.provision import apply_topics
 from streams.contract.messages import PaymentEvent, PaymentKind
 from streams.settings import Settings
+from streams.worker.process import WorkerProcess
 from tests.deploy.shipped import RULES, dashboard_expressions
 from tests.prometheus_server import PrometheusServer
 
@@ -24,12 +26,19 @@ pytestmark = pytest.mark.prometheus
 
 MERCHANTS = 40
 DAY_MS = 86_400_000
+# The worker has taken up, while it ran, a model that the trainer published.
+WORKER_FOLLOWS = {"model": "duoshou_model_version{job='duoshou'} > 0"}
 
 
 @pytest.fixture(scope="module")
 def settings(kafka: ApacheKafka) -> Settings:
     """Of a worker with topics of its own, which are there."""
-    chosen = Settings(bootstrap_servers=kafka.bootstrap_servers, topic_prefix="watched.")
+    chosen = Settings(
+        bootstrap_servers=kafka.bootstrap_servers,
+        topic_prefix="watched.",
+        snapshot_examples=20,
+        snapshot_interval_s=0.5,
+    )
     apply_topics(chosen)
     return chosen
 
@@ -62,10 +71,23 @@ def worker(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iter
         process.stop()
 
 
+@pytest.fixture(scope="module")
+def trainer(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Host and port of the page of a trainer that is ready."""
+    with WorkerProcess(settings, tmp_path_factory.mktemp("watched"), "trainer") as process:
+        process.await_ready()
+        yield process.address
+
+
 @pytest.fixture
 def traffic(settings: Settings) -> Iterator[None]:
-    """Payments of the last twenty days, day by day, and now and then something broken."""
+    """Payments of the last twenty days, day by day, and now and then something broken.
+
+    Every now and then each merchant draws a loan and at once ends the one before; every fourth of
+    them defaults.
+    """
     done, topic = Event(), settings.topics.payments.name
+    loans = settings.topics.loan_events.name
 
     def send() -> None:
         producer = KafkaProducer(bootstrap_servers=settings.bootstrap_servers, linger_ms=5)
@@ -77,6 +99,9 @@ def traffic(settings: Settings) -> Iterator[None]:
                 producer.send(topic, key=event.merchant_id.encode(), value=encoded(event))
             if sent % 20 == 0:
                 producer.send(topic, key=b"merchant-0", value=b"{")
+            for merchant in range(MERCHANTS if sent % 20 == 0 else 0):
+                for loan in loan_events(merchant, sent // 20):
+                    producer.send(loans, key=loan.merchant_id.encode(), value=encoded(loan))
             sent += 1
         producer.close()
 
@@ -102,7 +127,25 @@ def payment(merchant: int, number: int, at: int) -> PaymentEvent:
     )
 
 
-def encoded(event: PaymentEvent) -> bytes:
+def loan_events(merchant: int, number: int) -> Iterator[LoanEvent]:
+    """The draw of one loan, and the end of the one before."""
+    end = LoanKind.DEFAULTED if (merchant + number) % 4 == 0 else LoanKind.SETTLED
+    for kind, loan in ((LoanKind.DRAWN, number), (end, number - 1)):
+        if loan >= 0:
+            yield LoanEvent(
+                event_id=f"{loan}-{kind}",
+                kind=kind,
+                loan_id=f"loan-{loan}",
+                lender_id="bank",
+                merchant_id=f"merchant-{merchant}",
+                product="loan",
+                currency="CNY",
+                occurred_at=int(time() * 1000),
+                amount=50_000,
+            )
+
+
+def encoded(event: PaymentEvent | LoanEvent) -> bytes:
     return msgspec.json.encode(event)
 
 
@@ -115,16 +158,23 @@ def answers(url: str) -> bool:
 
 
 @pytest.mark.usefixtures("traffic")
-def test_every_panel_has_data_from_a_real_worker(worker: str, tmp_path: Path) -> None:
+def test_every_panel_has_data_from_a_real_worker_and_a_real_trainer(
+    worker: str, trainer: str, tmp_path: Path
+) -> None:
     expressions = dashboard_expressions(interval="10s")
-    with PrometheusServer(tmp_path, [worker], [RULES]) as prometheus:
+    pages = {"duoshou": [worker], "duoshou-trainer": [trainer]}
+    with PrometheusServer(tmp_path, pages, [RULES]) as prometheus:
         assert prometheus.await_data(expressions, timeout_s=60) == {}
+        assert prometheus.await_data(WORKER_FOLLOWS, timeout_s=60) == {}
         firing = {alert["labels"]["alertname"] for alert in prometheus.get("alerts")["alerts"]}
         assert firing <= {"DuoshouDeadLetters", "DuoshouUpdatesSlow"}
         (applied,) = prometheus.query("sum(duoshou_events_total{outcome='applied'})")
         (refused,) = prometheus.query("sum(duoshou_dead_letters_total{reason='not_json'})")
         assert float(applied["value"][1]) >= MERCHANTS
         assert float(refused["value"][1]) >= 1
+        (learnt,) = prometheus.query("sum(duoshou_outcomes_learnt_total)")
+        (window,) = prometheus.query("duoshou_window_outcomes")
+        assert float(learnt["value"][1]) >= float(window["value"][1]) >= 20
 
 
 def test_the_page_answers_within_a_second_while_the_broker_is_down(
