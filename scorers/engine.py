@@ -88,7 +88,7 @@ class Updates(NamedTuple):
     event: NDArray[np.int32]
     """Index in the batch of the event that set it off."""
     cause: NDArray[np.uint8]
-    """`BY_EVENT`: of the merchant himself. `BY_TIME`: any event or tick that moved time."""
+    """`BY_EVENT`: of the merchant itself. `BY_TIME`: any event or tick that moved time."""
     as_of: NDArray[np.int64]
     """Event time of the evaluation, epoch ms."""
     offset: NDArray[np.int64]
@@ -109,7 +109,7 @@ class Updates(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Room for one merchant's figures while he is evaluated; entries in the order of `FEATURES`."""
+    """Room for one merchant's figures while it is evaluated; entries in the order of `FEATURES`."""
 
     vector: NDArray[np.float64]
     contributions: NDArray[np.float64]
@@ -151,11 +151,11 @@ def evaluate(
 
     Args:
         row: of the merchant.
-        held_out: whether he is in the hold-out.
+        held_out: whether it is in the hold-out.
         zone: time zone of the local days.
         weights: the scorecard.
         policy: the policy.
-        scratch: filled with his figures.
+        scratch: filled with its figures.
 
     Returns:
         The limit that was in force before, and the probability of default. The row holds the

@@ -32,7 +32,7 @@ def draw_of(hashed: np.uint64) -> float:
     """Return a merchant's draw, evenly spread over [0, 1).
 
     Args:
-        hashed: `hash_bytes` of his id. It is salted and mixed once more, so that the draw has
+        hashed: `hash_bytes` of its id. It is salted and mixed once more, so that the draw has
             nothing to do with the place in the index; the partition comes from another hash.
     """
     return float(mix(hashed ^ SALT) >> _11) * _PER_UNIT
@@ -50,14 +50,14 @@ def constant(
 ) -> int:
     """Return the limit of a merchant in the hold-out: the starter amount, or 0.
 
-    Once given it stays, whatever he collects: only a PD from the cut-off on ends it. Then it has
+    Once given it stays, whatever it collects: only a PD from the cut-off on ends it. Then it has
     to be earned anew, or passing time could give a limit to a shop that has closed.
 
     Args:
         vector: the merchant's features, in the order of `FEATURES`.
-        pd: his probability of default.
-        limit: his limit in force, minor units.
-        limit_version: how often it has changed; 0 for a merchant who never had one.
+        pd: its probability of default.
+        limit: its limit in force, minor units.
+        limit_version: how often it has changed; 0 for a merchant that never had one.
         policy: the policy.
     """
     if not may_have_a_limit(pd, limit, limit_version, policy):

@@ -1,4 +1,4 @@
-"""The policy: from a merchant's features and his probability of default to his limit.
+"""The policy: from a merchant's features and its probability of default to its limit.
 
 The formula and worked figures stand in docs/limits.md. Two parts: `wanted` is what the figures
 of this moment give, whole steps and all; `decide` is what becomes of the limit in force. Merchants
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 import numpy as np
 
+from features.bounds import LARGEST_AMOUNT
 from features.compiler import inlined
 from features.events import currency_index
 from scorers.scorecard import FEATURE_NAMES, log1p
@@ -36,7 +37,6 @@ ACTIVE_DAYS_28 = FEATURE_NAMES.index("active_days_28")
 PAYMENTS_28 = FEATURE_NAMES.index("payments_28")
 PAYERS_28 = FEATURE_NAMES.index("payers_28")
 
-LARGEST_AMOUNT = 10**15
 SMALLEST_SPAN = 1e-9
 LARGEST_HOLD_OUT = 0.1
 
@@ -71,7 +71,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         advance_rate: share of 28 days' net payments that is lent, when nothing speaks against it.
         pd_cut_off: probability of default from which the limit is 0.
         pd_floor: factor of a PD just below the cut-off; the factor of a PD of 0 is 1.
-        pd_band: a merchant cut to 0 comes back once his PD is this share below the cut-off.
+        pd_band: a merchant cut to 0 comes back once its PD is this share below the cut-off.
         tenure_days: factor of the days since the first payment.
         active_days_28: factor of the days with payments.
         payers_28: factor of the number of different payers, in ln(1 + payers).
@@ -346,9 +346,9 @@ def wanted(
 
     Args:
         vector: the merchant's features, in the order of `FEATURES`.
-        pd: his probability of default.
-        limit: his limit in force, minor units.
-        limit_version: how often it has changed; 0 for a merchant who never had one.
+        pd: its probability of default.
+        limit: its limit in force, minor units.
+        limit_version: how often it has changed; 0 for a merchant that never had one.
         policy: the policy.
     """
     if not may_have_a_limit(pd, limit, limit_version, policy):

@@ -1,4 +1,4 @@
-"""Reasons: which of a merchant's figures moved his limit most, in plain words.
+"""Reasons: which of a merchant's figures moved its limit most, in plain words.
 
 Each feature's effect is the factor by which it moves the limit, against a merchant who is
 ordinary in this one respect (the scorecard's mean). It has three parts, added as logarithms: the

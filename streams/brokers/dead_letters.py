@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +10,9 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError as AioKafkaError
 from aiokafka.partitioner import DefaultPartitioner
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
 
-from streams.brokers.clients import client_options, consumer_settings
-from streams.brokers.provision import require_topics
+from streams.brokers.clients import client_options
+from streams.brokers.reading import whole_topic
 from streams.contract.messages import DeadLetterHeaders
 from streams.errors import BrokerError
 from streams.settings import Settings
@@ -63,11 +61,9 @@ def read_dead_letters(settings: Settings) -> list[DeadLetter]:
     Raises:
         BrokerError: The broker cannot be reached, or lacks the topic.
     """
-    topic = settings.topics.dead_letters
-    require_topics(settings, [topic])
     letters: list[tuple[str, Any, DeadLetterHeaders]] = []
     resent: set[str] = set()
-    for record in _records(settings, topic.name, topic.partitions):
+    for record in whole_topic(settings, settings.topics.dead_letters):
         marks = [value for name, value in record.headers if name == RESENT]
         resent.update(mark.decode() for mark in marks if mark)
         if (why := _why(record.headers)) is not None:
@@ -150,26 +146,6 @@ async def _send_one(
     now_ms = time.time_ns() // 1_000_000
     batch.append(key=key, value=value, timestamp=now_ms, headers=headers)
     await (await producer.send_batch(batch, topic, partition=partition))
-
-
-def _records(settings: Settings, topic: str, partitions: int) -> Iterator[Any]:
-    """Every record from the beginning to where the topic ends now."""
-    assigned = [TopicPartition(topic, number) for number in range(partitions)]
-    try:
-        consumer = KafkaConsumer(**consumer_settings(settings), auto_offset_reset="earliest")
-        try:
-            consumer.assign(assigned)
-            consumer.seek_to_beginning(*assigned)
-            ends = consumer.end_offsets(assigned)
-            while any(consumer.position(each) < ends[each] for each in assigned):
-                for records in consumer.poll(timeout_ms=500).values():
-                    yield from records
-        finally:
-            consumer.close()
-    except KafkaError as error:
-        raise BrokerError(
-            f"The broker {settings.bootstrap_servers} did not give out {topic}: {error}."
-        ) from error
 
 
 def _why(headers: list[tuple[str, bytes | None]]) -> DeadLetterHeaders | None:

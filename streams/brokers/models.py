@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from scorers.models import Models, dump_model, load_model, record_key
-from streams.brokers.clients import consumer_settings, producer_settings
-from streams.brokers.provision import require_topics
+from streams.brokers.clients import producer_settings
+from streams.brokers.reading import whole_topic
 from streams.errors import BrokerError
 
 if TYPE_CHECKING:
@@ -25,14 +25,14 @@ def read_models(settings: Settings) -> tuple[Models, list[str]]:
     Raises:
         BrokerError: The broker cannot be reached, or lacks the topic.
     """
-    topic = settings.topics.models
-    require_topics(settings, [topic])
     models, refused = Models(keep_learning=True), []
-    for offset, value in _records(settings, topic.name):
+    for record in whole_topic(settings, settings.topics.models):
+        if record.value is None:
+            continue
         try:
-            models.add(load_model(value))
+            models.add(load_model(record.value))
         except ValueError as error:
-            refused.append(f"offset {offset}: {error}")
+            refused.append(f"offset {record.offset}: {error}")
     return models, refused
 
 
@@ -54,24 +54,3 @@ def publish_model(settings: Settings, model: Model) -> None:
         raise BrokerError(
             f"The broker {settings.bootstrap_servers} did not take the model: {error}."
         ) from error
-
-
-def _records(settings: Settings, topic: str) -> list[tuple[int, bytes]]:
-    partition = TopicPartition(topic, 0)
-    records: list[tuple[int, bytes]] = []
-    try:
-        consumer = KafkaConsumer(**consumer_settings(settings), auto_offset_reset="earliest")
-        try:
-            consumer.assign([partition])
-            consumer.seek_to_beginning(partition)
-            end = consumer.end_offsets([partition])[partition]
-            while consumer.position(partition) < end:
-                for fetched in consumer.poll(timeout_ms=500).values():
-                    records += [(each.offset, each.value) for each in fetched if each.value]
-        finally:
-            consumer.close()
-    except KafkaError as error:
-        raise BrokerError(
-            f"The broker {settings.bootstrap_servers} did not give out {topic}: {error}."
-        ) from error
-    return records

@@ -23,6 +23,13 @@ BootstrapServers = Annotated[
         help="Brokers to ask first (also DUOSHOU_BOOTSTRAP_SERVERS).",
     ),
 ]
+MetricsPort = Annotated[
+    int | None, typer.Option(help="Port of /metrics, /livez and /readyz; 0 takes a free one.")
+]
+LogLevel = Annotated[str | None, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")]
+AddressFile = Annotated[
+    Path | None, typer.Option(help="Write the address of the metrics page to this file.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 

@@ -1,11 +1,16 @@
 """`duoshou trainer`: learns from loans that have ended until it is stopped."""
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
-from streams.commands.options import BootstrapServers, Config, command_app, settings_for
+from streams.commands.options import (
+    AddressFile,
+    BootstrapServers,
+    Config,
+    LogLevel,
+    MetricsPort,
+    command_app,
+    settings_for,
+)
 
 app = command_app("Learn from loans that have ended, and publish models, until stopped.")
 
@@ -15,13 +20,9 @@ def trainer(
     context: typer.Context,
     config: Config = None,
     bootstrap_servers: BootstrapServers = None,
-    metrics_port: Annotated[
-        int | None, typer.Option(help="Port of /metrics, /livez and /readyz; 0 takes a free one.")
-    ] = None,
-    log_level: Annotated[str | None, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = None,
-    address_file: Annotated[
-        Path | None, typer.Option(help="Write the address of the metrics page to this file.")
-    ] = None,
+    metrics_port: MetricsPort = None,
+    log_level: LogLevel = None,
+    address_file: AddressFile = None,
 ) -> None:
     """Learn from loans that have ended, until SIGINT or SIGTERM. A second one stands by."""
     settings = settings_for(

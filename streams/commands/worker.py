@@ -1,11 +1,18 @@
 """`duoshou worker`: turns payments into limits until it is stopped."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from streams.commands.options import BootstrapServers, Config, command_app, settings_for
+from streams.commands.options import (
+    AddressFile,
+    BootstrapServers,
+    Config,
+    LogLevel,
+    MetricsPort,
+    command_app,
+    settings_for,
+)
 
 app = command_app("Turn payments into limits, until SIGINT or SIGTERM. Start one for each core.")
 
@@ -15,19 +22,15 @@ def worker(
     context: typer.Context,
     config: Config = None,
     bootstrap_servers: BootstrapServers = None,
-    metrics_port: Annotated[
-        int | None, typer.Option(help="Port of /metrics, /livez and /readyz; 0 takes a free one.")
-    ] = None,
+    metrics_port: MetricsPort = None,
     standby_replicas: Annotated[
         int | None, typer.Option(help="Workers that keep a copy of each partition's rows.")
     ] = None,
     ticks: Annotated[
         bool | None, typer.Option(help="Whether this worker lets time pass for quiet merchants.")
     ] = None,
-    log_level: Annotated[str | None, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = None,
-    address_file: Annotated[
-        Path | None, typer.Option(help="Write the address of the metrics page to this file.")
-    ] = None,
+    log_level: LogLevel = None,
+    address_file: AddressFile = None,
 ) -> None:
     """Turn payments into limits, until SIGINT or SIGTERM. Start one for each core."""
     settings = settings_for(

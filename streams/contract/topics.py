@@ -246,30 +246,32 @@ class Topics:
 
     @property
     def rows_changelog(self) -> Topic:
-        """The changed rows of each checkpoint.
-
-        A former owner that stalled may write an old row late, so a row must not be compacted
-        away before every worker has seen both: compaction waits an hour.
-        """
-        return Topic(
-            name=f"{self.application_id}-rows-changelog",
-            doc="What is remembered of each merchant, as of the last checkpoint that changed it.",
-            key="merchant_id",
-            partitions=self.partitions,
-            cleanup=Cleanup.COMPACT,
-            settings={"min.compaction.lag.ms": str(HOUR_MS)},
-            writers=("worker",),
-            readers=("worker",),
-            public=False,
+        """The changed rows of each checkpoint."""
+        return self._changelog(
+            "rows",
+            "What is remembered of each merchant, as of the last checkpoint that changed it.",
+            "merchant_id",
         )
 
     @property
     def loans_changelog(self) -> Topic:
-        """The changed loans of each checkpoint; compaction waits as for the rows."""
+        """The changed loans of each checkpoint."""
+        return self._changelog(
+            "loans",
+            "What is remembered of each loan, as of the last checkpoint that changed it.",
+            "merchant, lender and loan id, as a JSON list",
+        )
+
+    def _changelog(self, table: str, doc: str, key: str) -> Topic:
+        """The changelog of one of the workers' tables, named as Faust names it.
+
+        A former owner that stalled may write an old record late, so none must be compacted away
+        before every worker has seen both: compaction waits an hour.
+        """
         return Topic(
-            name=f"{self.application_id}-loans-changelog",
-            doc="What is remembered of each loan, as of the last checkpoint that changed it.",
-            key="merchant, lender and loan id, as a JSON list",
+            name=f"{self.application_id}-{table}-changelog",
+            doc=doc,
+            key=key,
             partitions=self.partitions,
             cleanup=Cleanup.COMPACT,
             settings={"min.compaction.lag.ms": str(HOUR_MS)},

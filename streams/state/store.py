@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from faust.stores.base import Store
 
+from streams.ending import end_process
 from streams.transport.inputs import NOTHING
-from streams.worker.ending import end_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING, Any
 
 from faust.types import TP
 
 from scorers.models import load_model
 from streams.brokers.clients import client_options
+from streams.ending import end_process
 from streams.trainer.trainer import Trainer
-from streams.transport.app import FoldApp, FoldSchema, faust_options
+from streams.transport.app import FoldApp, faust_options
+from streams.transport.following import TopicFollower
 from streams.wire.encode import encode_messages
-from streams.worker.ending import end_process
-from streams.worker.versions import VersionReader
 
 if TYPE_CHECKING:
     from streams.observability.training import TrainingMetrics
     from streams.settings import Settings
 
-logger = logging.getLogger(__name__)
-
-BLOCK_S = 0.2
+LOOK_EVERY_S = 0.2
 
 
 class TrainerApp(FoldApp):
@@ -30,7 +27,7 @@ class TrainerApp(FoldApp):
 
     metrics: TrainingMetrics
     trainer: Trainer
-    models_reader: VersionReader
+    models_reader: TopicFollower
 
     @property
     def examples_tp(self) -> TP:
@@ -64,24 +61,12 @@ def make_trainer_app(settings: Settings, metrics: TrainingMetrics) -> TrainerApp
     app.metrics = metrics
     app.decoders = {topics.examples.name: lambda _: None}
     app.trainer = Trainer(app)
-    app.models_reader = VersionReader(
+    app.models_reader = TopicFollower(
         {topics.models.name: lambda raw: app.trainer.model_published(load_model(raw))},
         client_options(settings),
         refused=lambda _: metrics.model_refused(),
     )
-    examples = app.topic(topics.examples.name, schema=FoldSchema())
-
-    async def learn(stream: Any) -> None:
-        """Learn from examples; nothing may leave this body, Faust would take them as done."""
-        async for event in stream.noack().events():
-            try:
-                await app.trainer.process(event.value)
-            except asyncio.CancelledError:
-                raise
-            except Exception as error:
-                end_process("examples could not be learnt from", error)
-
-    app.agent(examples, name="learn", concurrency=1)(learn)
+    app.fold_agent("learn", topics.examples.name, app.trainer.process)
     app.task(on_leader=False)(_background(app))
     return app
 
@@ -96,7 +81,7 @@ def _background(app: TrainerApp) -> Any:
 async def _keep_going(app: TrainerApp) -> None:
     """Take the training up when the partition is ours, publish in time, report, for ever."""
     while True:
-        await asyncio.sleep(BLOCK_S)
+        await asyncio.sleep(LOOK_EVERY_S)
         try:
             ours = app.examples_tp in app.consumer.assignment()
             app.metrics.owns_examples(ours)

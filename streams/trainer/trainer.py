@@ -18,8 +18,8 @@ from scorers.guards import check_move
 from scorers.loans import Example
 from scorers.models import Learning, Model, Models, Origin, dump_model, record_key
 from scorers.training import Training
+from streams.dead_letters import batch_letters, field, letter_of
 from streams.transport.inputs import NOTHING
-from streams.worker.dead_letters import batch_letters, field, letter_of
 
 if TYPE_CHECKING:
     from streams.trainer.app import TrainerApp
@@ -101,7 +101,7 @@ class Trainer:
         self._offset, self._sources = learning.offset, dict(learning.sources)
         return training
 
-    async def process(self, fold: Fold) -> None:
+    async def process(self, fold: Fold, _generation: int) -> None:
         """Learn the examples of a fold, in their order."""
         async with self._lock:
             training = self._training

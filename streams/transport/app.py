@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
 import faust
 
 from streams.brokers.clients import Hidden, ssl_context
+from streams.ending import end_process
 from streams.transport.driver import Consumer, Producer
 from streams.transport.inputs import NOTHING, Inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from faust.types import TP
 
     from streams.settings import Security, Settings
+    from streams.transport.fold import Fold
 
 REQUEST_TIMEOUT_S = 90.0
 """How long a write may take, the broker's restart included, before the process ends."""
@@ -55,6 +58,30 @@ class FoldApp(faust.App):
         self.isolation_level = "read_committed" if settings.idempotence else "read_uncommitted"
         self.idempotent_producer = settings.idempotence
         self.max_batch_bytes = settings.max_batch_bytes_uncompressed
+
+    def fold_agent(
+        self, name: str, topic: str, process: Callable[[Fold, int], Awaitable[None]]
+    ) -> None:
+        """Declare an agent that hands on the folds of a topic, one after the other.
+
+        A failure ends the process: an exception that left the agent would acknowledge the fold.
+
+        Args:
+            name: of the agent.
+            topic: full name.
+            process: takes a fold and the generation of the group under which it was fetched.
+        """
+
+        async def handle(stream: Any) -> None:
+            async for event in stream.noack().events():
+                try:
+                    await process(event.value, event.message.generation_id)
+                except asyncio.CancelledError:
+                    raise
+                except Exception as error:
+                    end_process(f"{topic}-{event.value.partition} could not be processed", error)
+
+        self.agent(self.topic(topic, schema=FoldSchema()), name=name, concurrency=1)(handle)
 
     @property
     def batch_producer(self) -> Producer:

@@ -12,19 +12,20 @@ from faust.types import TP
 from features.calendar import load_zone
 from scorers.partition import Partition
 from streams.brokers.clients import client_options
+from streams.ending import end_process
 from streams.state.holding import Holding, Holdings
 from streams.transport.app import FoldApp, FoldSchema, faust_options
+from streams.transport.following import TopicFollower
 from streams.transport.inputs import NOTHING
 from streams.worker.checkpoint import Checkpointer
 from streams.worker.decoding import decode_fold
-from streams.worker.ending import end_process
 from streams.worker.memory import give_back_memory
 from streams.worker.outbox import Outbox
 from streams.worker.payments import PaymentProcessor
 from streams.worker.relay import LoanEventRelay
 from streams.worker.stalled import reread_stalled
 from streams.worker.ticks import publish_ticks
-from streams.worker.versions import VersionReader, Versions
+from streams.worker.versions import Versions
 
 if TYPE_CHECKING:
     from streams.contract.topics import Topics
@@ -42,7 +43,7 @@ class App(FoldApp):
     versions: Versions
     outbox: Outbox
     checkpointer: Checkpointer
-    version_reader: VersionReader
+    version_reader: TopicFollower
     reassigning: bool = False
     """From the loss of the old partitions until the new ones are known."""
 
@@ -120,7 +121,7 @@ def make_app(settings: Settings, topics: Topics, metrics: Metrics) -> App:
         )
     )
     app.versions = Versions()
-    app.version_reader = VersionReader(
+    app.version_reader = TopicFollower(
         app.versions.takers(topics),
         client_options(settings),
         refused=lambda topic: logger.error("a record of %s was refused", topic),
@@ -136,53 +137,21 @@ def _declare(app: App) -> None:
     schema = FoldSchema()
     # Two events: with a buffer of one, Faust keeps reading our own changelog after recovery.
     buffer = 2
-    app.Table(
-        "rows",
-        store="rows://local",
-        partitions=app.settings.partitions,
-        changelog_topic=app.topic(app.rows_topic, schema=schema, internal=True, acks=False),
-        recovery_buffer_size=buffer,
-    )
-    app.Table(
-        "loans",
-        store="loans://local",
-        partitions=app.settings.partitions,
-        changelog_topic=app.topic(app.loans_topic, schema=schema, internal=True, acks=False),
-        recovery_buffer_size=buffer,
-    )
-    app.Table(
-        "payment-ids",
-        store="payment-ids://local",
-        partitions=app.settings.partitions,
-        changelog_topic=app.topic(app.payment_ids_topic, schema=schema, internal=True, acks=False),
-        recovery_buffer_size=buffer,
-    )
-    payments = app.topic(app.payments_topic, schema=schema)
-    processor = PaymentProcessor(app)
-
-    async def score(stream: Any) -> None:
-        """Apply payments; nothing may leave this body, Faust would take the event as done."""
-        async for event in stream.noack().events():
-            try:
-                await processor.process(event.value, event.message.generation_id)
-            except asyncio.CancelledError:
-                raise
-            except Exception as error:
-                end_process(f"payments of partition {event.value.partition} failed", error)
-
-    async def relay(stream: Any) -> None:
-        """Relay loan events; nothing may leave this body either."""
-        async for event in stream.noack().events():
-            try:
-                await app.relay.process(event.value)
-            except asyncio.CancelledError:
-                raise
-            except Exception as error:
-                end_process(f"loan events of partition {event.value.partition} failed", error)
-
-    app.agent(payments, name="score", concurrency=1)(score)
-    loan_events = app.topic(app.loan_events_topic, schema=schema)
-    app.agent(loan_events, name="relay", concurrency=1)(relay)
+    tables = {
+        "rows": app.rows_topic,
+        "loans": app.loans_topic,
+        "payment-ids": app.payment_ids_topic,
+    }
+    for table, topic in tables.items():
+        app.Table(
+            table,
+            store=f"{table}://local",
+            partitions=app.settings.partitions,
+            changelog_topic=app.topic(topic, schema=schema, internal=True, acks=False),
+            recovery_buffer_size=buffer,
+        )
+    app.fold_agent("score", app.payments_topic, PaymentProcessor(app).process)
+    app.fold_agent("relay", app.loan_events_topic, app.relay.process)
     _observe_recovery(app)
 
     app.task(on_leader=False)(_background(app))

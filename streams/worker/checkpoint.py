@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from streams.ending import end_process
 from streams.state.holding import CHECKPOINT_KEY, CheckpointRecord, Holding
 from streams.transport.inputs import NOTHING
 from streams.wire.encode import encode_messages, encode_rows
-from streams.worker.ending import end_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from scorers.loans import SENTENCES, Draw, LoanEvent, example_of
+from streams.dead_letters import DeadLetter, field, letter_of
 from streams.decode.payments import decode_relayed
-from streams.worker.dead_letters import DeadLetter, field, letter_of
 
 if TYPE_CHECKING:
     from scorers.loans import Example

@@ -7,7 +7,7 @@ from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from streams.worker.ending import end_process
+from streams.ending import end_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,10 +12,10 @@ import numpy as np
 from features.events import Outcome
 from scorers.engine import BY_EVENT, Updates
 from scorers.loans import key_of
+from streams.dead_letters import DeadLetter, dead_letters, field
 from streams.decode.routing import mark_misrouted, murmur2
 from streams.wire.encode import encode_messages
 from streams.wire.records import headers
-from streams.worker.dead_letters import DeadLetter, dead_letters, field
 from streams.worker.limit_updates import LimitUpdates
 from streams.worker.loans import Outputs, apply_loan_event
 

@@ -20,11 +20,11 @@ from faust.types import TP
 
 from streams.contract.currencies import MINOR_DIGITS_TABLE
 from streams.contract.messages import Relayed
+from streams.dead_letters import DeadLetter, batch_letters, field, letter_of
 from streams.decode.loans import decode_loan_event
 from streams.decode.strict import Refused
 from streams.wire.encode import encode_messages
 from streams.wire.records import headers
-from streams.worker.dead_letters import DeadLetter, batch_letters, field, letter_of
 
 if TYPE_CHECKING:
     from streams.transport.fold import Fold
@@ -47,8 +47,11 @@ class LoanEventRelay:
         self._relayed: dict[int, int] = {}
         self._committed: dict[int, int] = {}
 
-    async def process(self, fold: Fold) -> None:
-        """Relay a fold, and wait until the broker has all of it."""
+    async def process(self, fold: Fold, _generation: int) -> None:
+        """Relay a fold, and wait until the broker has all of it.
+
+        Of an earlier generation too: what is relayed twice counts once.
+        """
         if not await self._app.inputs.next_in_line(fold):
             return
         homes, letters = self._sorted(fold)

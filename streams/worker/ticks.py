@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from streams.contract.messages import Tick
+from streams.ending import end_process
 from streams.wire.encode import encode_messages
-from streams.worker.ending import end_process
 
 if TYPE_CHECKING:
     from streams.worker.app import App

@@ -7,8 +7,8 @@ from kafka.admin import ConfigResource
 
 from streams.brokers.dead_letters import read_dead_letters
 from streams.brokers.provision import administration
+from streams.ending import EXIT_CODE
 from streams.settings import Settings
-from streams.worker.ending import EXIT_CODE
 from tests.faults.conftest import MakeSettings, Quiet
 from tests.faults.crew import Crew
 from tests.faults.ledger import Writer, write

@@ -1,4 +1,4 @@
-"""How a worker ends when it must not go on."""
+"""How a worker or a trainer ends when it must not go on."""
 
 from __future__ import annotations
 
