@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -100,18 +100,31 @@ def record_key(version: int, raw: bytes) -> bytes:
     return f"{version}.{zlib.crc32(raw):08x}".encode()
 
 
+class Position(NamedTuple):
+    """How far learning has come on the topic `examples`, by what has been published."""
+
+    offset: int
+    sources: dict[int, int]
+    """As in `Learning`."""
+
+
 class Models:
     """All models that count, the built-in one first.
 
     Args:
         keep_learning: keep what older versions had learnt, to go back to them; else only the
             newest one's is kept.
+
+    Attributes:
+        position: where learning goes on, whichever model it goes on from: examples that were
+            learnt from once are not learnt from again.
     """
 
     def __init__(self, *, keep_learning: bool = False) -> None:
         self._keep_learning = keep_learning
         self._models = {FIRST.version: FIRST}
         self._newest = FIRST
+        self.position = Position(0, {})
 
     @property
     def newest(self) -> Model:
@@ -146,6 +159,8 @@ class Models:
         if not self._keep_learning:
             self._models[newest.version] = msgspec.structs.replace(newest, learning=None)
         self._models[version] = self._newest = model
+        if model.learning is not None:
+            self.position = Position(model.learning.offset, model.learning.sources)
 
 
 def promoted(models: Models, challenger: str) -> Model:
@@ -168,11 +183,11 @@ def promoted(models: Models, challenger: str) -> Model:
 def rolled_back(models: Models, old: Model) -> Model:
     """Return an older model under a new version, to be published.
 
-    Learning goes on from what it had learnt, at the example that the live one had come to: what
-    was learnt in between is forgotten and not learnt again.
+    Learning goes on from what it had learnt, at the example that learning had come to: what was
+    learnt in between is forgotten and not learnt again.
     """
-    live, learning = models.newest, old.learning
-    if learning is not None and live.learning is not None:
-        learning = Learning(live.learning.offset, live.learning.sources, learning.training)
-    scorecard = msgspec.structs.replace(old.scorecard, version=live.version + 1)
+    learning = old.learning
+    if learning is not None:
+        learning = Learning(*models.position, learning.training)
+    scorecard = msgspec.structs.replace(old.scorecard, version=models.newest.version + 1)
     return Model(scorecard, Origin.ROLLED_BACK, f"back to model {old.version}", learning)

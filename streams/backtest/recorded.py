@@ -18,8 +18,6 @@ import numpy as np
 
 from features.calendar import load_zone
 from features.events import Outcome
-from features.rows import row_at
-from features.vector import FEATURE_COUNT, compute, named
 from scorers.partition import Partition
 from streams.contract.currencies import MINOR_DIGITS_TABLE
 from streams.decode.payments import decode
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from features.calendar import Zone
     from streams.replay.reading import Line
 
 AT_ONCE = 10_000
@@ -79,8 +76,7 @@ def load(folder: Path, zone_name: str = "Asia/Shanghai") -> Recording:
     Raises:
         OperatorError: a file is missing or malformed.
     """
-    zone = load_zone(zone_name)
-    partition = Partition(zone, horizon_ms=LATE_MS)
+    partition = Partition(load_zone(zone_name), horizon_ms=LATE_MS)
     lines = _events(folder)
     waiting = next(lines, None)
     examples, counts = [], np.zeros(256, np.int64)
@@ -95,20 +91,10 @@ def load(folder: Path, zone_name: str = "Asia/Shanghai") -> Recording:
                 break
             counts += _apply(partition, batch, offset)
             offset += len(batch)
-        row = partition.row_bytes(loan.merchant_id.encode())
-        examples.append(Example(loan, features_at(row, zone, loan.drawn_at)))
+        known = partition.draw(loan.merchant_id.encode(), loan.drawn_at)
+        examples.append(Example(loan, known.features))
     examples.sort(key=lambda example: (example.loan.ended_at, example.loan.loan_id))
     return Recording(examples, offset, int(counts[Outcome.CONFLICT :].sum()))
-
-
-def features_at(row: bytes | None, zone: Zone, at: int) -> dict[str, float | None]:
-    """Return a row's features by name as of a time (epoch ms); None where absent.
-
-    Without a row: those of a merchant of whom nothing is known.
-    """
-    vector = np.empty(FEATURE_COUNT)
-    compute(row_at(row, at, zone), vector)
-    return named(vector)
 
 
 def _at(line: Line) -> int:

@@ -88,18 +88,19 @@ class Trainer:
             self._app.metrics.taken_up(self._live.version, self._training.report())
 
     def _restored(self, model: Model) -> Training:
-        learning = model.learning
-        if learning is None:
-            # Someone wrote these weights: they are the new prior, from the present example on.
+        """Return the training that goes on from a model, and set where in `examples` it does."""
+        offset, sources = self._models.position
+        self._offset, self._sources = offset, dict(sources)
+        if model.learning is None:
+            # Someone wrote these weights: they are the new prior, from here on.
             return Training(model.scorecard)
+        state = model.learning.training
         try:
-            training = Training.restored(learning.training, learning.training.prior)
+            return Training.restored(state, state.prior)
         except ValueError as error:
             logger.warning("learning anew from the first example: %s", error)
             self._offset, self._sources = 0, {}
             return Training()
-        self._offset, self._sources = learning.offset, dict(learning.sources)
-        return training
 
     async def process(self, fold: Fold, _generation: int) -> None:
         """Learn the examples of a fold, in their order."""
