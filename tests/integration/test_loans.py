@@ -27,6 +27,8 @@ SHOPS = [name for name in (f"shop-{n}" for n in range(40)) if home(name.encode()
 
 @pytest.fixture
 def worker(settings: Settings, tmp_path: Path) -> Iterator[WatchedWorker]:
+    """A worker without ticks: the events of these tests lie weeks back, a tick would age them."""
+    settings = settings.model_copy(update={"ticks": False, "session_timeout_s": 6.0})
     apply_topics(settings)
     with WatchedWorker(settings, tmp_path) as worker:
         yield worker
@@ -174,7 +176,7 @@ def test_what_is_owed_is_known_again_after_a_crash(worker: WatchedWorker) -> Non
 
 
 def test_an_envelope_that_someone_else_wrote_is_refused(worker: WatchedWorker) -> None:
-    envelope = Relayed("m", "loan-events", 0, 0, msgspec.Raw(b'{"kind":"drawn"}'))
+    envelope = Relayed("m", "loan-events", 0, 77, msgspec.Raw(b'{"kind":"drawn"}'))
     forged = [b'{"kind":"relayed"}', msgspec.json.encode(envelope)]
     worker.send([Record(value, b"m") for value in forged])
     worker.settle()
