@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from river import tree
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -29,6 +27,9 @@ class TreeChallenger:
     """
 
     def __init__(self) -> None:
+        # Dear to import (scipy), and this module is imported by all who read models.
+        from river import tree
+
         self._tree: Any = tree.HoeffdingAdaptiveTreeClassifier(leaf_prediction="mc", seed=SEED)
 
     def probability(self, z: Mapping[str, float]) -> float:
