@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from kafka import KafkaProducer
 
+from scorers.drift import WARM_UP
 from scorers.loans import LoanEvent, LoanKind
 from streams.brokers.apache import ApacheKafka
 from streams.brokers.process import ServerProcess, free_port
@@ -84,7 +85,8 @@ def traffic(settings: Settings) -> Iterator[None]:
     """Payments of the last twenty days, day by day, and now and then something broken.
 
     Every now and then each merchant draws a loan and at once ends the one before; every fourth of
-    them defaults.
+    them defaults. It ends before anything could drift: merchants whose weeks are played in seconds
+    do.
     """
     done, topic = Event(), settings.topics.payments.name
     loans = settings.topics.loan_events.name
@@ -99,7 +101,8 @@ def traffic(settings: Settings) -> Iterator[None]:
                 producer.send(topic, key=event.merchant_id.encode(), value=encoded(event))
             if sent % 20 == 0:
                 producer.send(topic, key=b"merchant-0", value=b"{")
-            for merchant in range(MERCHANTS if sent % 20 == 0 else 0):
+            lends = sent % 20 == 0 and sent // 20 * MERCHANTS < WARM_UP
+            for merchant in range(MERCHANTS if lends else 0):
                 for loan in loan_events(merchant, sent // 20):
                     producer.send(loans, key=loan.merchant_id.encode(), value=encoded(loan))
             sent += 1
