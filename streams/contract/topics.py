@@ -17,8 +17,8 @@ from streams.contract.messages import DeadLetterHeaders, LimitUpdate, PaymentEve
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 DEFAULT_PARTITIONS = 4
-LENDER: Literal["platform"] = "platform"
-"""The one built-in lender."""
+PLATFORM: Literal["platform"] = "platform"
+"""The lender whose policy for loans every merchant has."""
 
 
 class Cleanup(StrEnum):
@@ -126,7 +126,7 @@ class Topics:
     partitions: int = DEFAULT_PARTITIONS
     prefix: str = ""
     application: str = "duoshou"
-    lenders: tuple[str, ...] = (LENDER,)
+    lenders: tuple[str, ...] = (PLATFORM,)
 
     @property
     def application_id(self) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from scorers.catalogue import Moment
 from scorers.loans import LoanBook
 from scorers.partition import Partition
 from streams.transport.inputs import NOTHING
@@ -31,14 +32,14 @@ class CheckpointRecord(msgspec.Struct, frozen=True):
         offset: offset of the last input record that the checkpoint holds; -1 for none.
         clock: the partition's event-time clock (`Partition.clock_state`).
         model_version: scorecard in force behind `offset`.
-        policy_version: policy in force behind `offset`.
+        policies: names the policies in force behind `offset` (`catalogue.Moment`).
         schema_version: version of this record's layout.
     """
 
     offset: int
     clock: dict[str, int]
     model_version: int
-    policy_version: int
+    policies: Moment
     schema_version: int = 1
 
 

@@ -52,7 +52,8 @@ class App(FoldApp):
     payments_topic: str
     loan_events_topic: str
     examples_topic: str
-    limit_updates_topic: str
+    limit_updates_topics: dict[str, str]
+    """By lender."""
     dead_letters_topic: str
     rows_topic: str
     loans_topic: str
@@ -103,7 +104,9 @@ def make_app(settings: Settings, topics: Topics, metrics: Metrics) -> App:
     app.configure(settings)
     app.metrics = metrics
     app.payments_topic = topics.payments.name
-    app.limit_updates_topic = topics.limit_updates(settings.lender).name
+    app.limit_updates_topics = {
+        lender: topics.limit_updates(lender).name for lender in topics.lenders
+    }
     app.dead_letters_topic = topics.dead_letters.name
     app.loan_events_topic = topics.loan_events.name
     app.examples_topic = topics.examples.name
@@ -120,7 +123,7 @@ def make_app(settings: Settings, topics: Topics, metrics: Metrics) -> App:
             horizon_ms=int(settings.late_horizon_s * 1000),
         )
     )
-    app.versions = Versions()
+    app.versions = Versions(settings.lenders)
     app.version_reader = TopicFollower(
         app.versions.takers(topics),
         client_options(settings),
@@ -204,12 +207,13 @@ def _observe_recovery(app: App) -> None:
 def activate(app: App, holding: Holding) -> None:
     """Make a recovered partition ours, under the models its last checkpoint names."""
     record = holding.checkpoint
-    version = app.versions.newest() if record is None else app.versions.named_by(record)
-    holding.partition.activate(version.scorecard, version.policy)
-    if record is not None:
+    if record is None:
+        version = app.versions.newest(holding.partition.watermark)
+    else:
+        version = app.versions.named_by(record)
         holding.partition.restore_clock(record.clock)
-    app.metrics.model_activated(version.scorecard.version)
-    app.metrics.policy_activated(version.policy.version)
+    holding.partition.activate(version)
+    app.metrics.version_activated(version)
     holding.applied = NOTHING
     holding.durable = NOTHING
     holding.active = True

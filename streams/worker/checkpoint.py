@@ -47,7 +47,7 @@ class _Cut:
     """Everything that a checkpoint writes, as it stood between two folds."""
 
     offset: int
-    changed: ChangedRows
+    changed: list[ChangedRows]
     pages: list[bytes]
     loans: list[tuple[bytes, bytes]]
     clock: dict[str, int]
@@ -106,16 +106,18 @@ class Checkpointer:
             if not holding.active:
                 return
             cut = self._cut(holding)
-            version = self._app.versions.newest() if switching else holding.partition.version
+            version = holding.partition.version
+            if switching:
+                version = self._app.versions.newest(holding.partition.watermark)
             if switching:
                 await self._write(holding, cut, version)
-                holding.partition.activate(version.scorecard, version.policy)
-                self._app.metrics.model_activated(version.scorecard.version)
-                self._app.metrics.policy_activated(version.policy.version)
+                holding.partition.activate(version)
+                self._app.metrics.version_activated(version)
         if not switching:
             await self._write(holding, cut, version)
         await self._commit(holding, cut)
-        self._app.metrics.checkpoint_done(time.monotonic() - began, len(cut.changed.key_length))
+        rows = sum(len(changed.key_length) for changed in cut.changed)
+        self._app.metrics.checkpoint_done(time.monotonic() - began, rows)
 
     def _cut(self, holding: Holding) -> _Cut:
         return _Cut(
@@ -130,7 +132,10 @@ class Checkpointer:
     async def _write(self, holding: Holding, cut: _Cut, version: Version) -> None:
         loop = asyncio.get_running_loop()
         compression = self._app.settings.compression
-        encoding = loop.run_in_executor(None, encode_rows, *cut.changed, compression)
+        encodings = [
+            loop.run_in_executor(None, encode_rows, *changed, compression)
+            for changed in cut.changed
+        ]
         if cut.outputs:
             await asyncio.gather(*cut.outputs)
         logger.debug("checkpoint of partition %d begins at %d", holding.number, cut.offset)
@@ -138,9 +143,10 @@ class Checkpointer:
         await self._send(holding, self._app.payment_ids_topic, pages)
         loans = encode_messages(cut.loans, compression=compression)
         await self._send(holding, self._app.loans_topic, loans)
-        await self._send(holding, self._app.rows_topic, await encoding)
+        rows = [batch for encoding in encodings for batch in await encoding]
+        await self._send(holding, self._app.rows_topic, rows)
         record = CheckpointRecord(
-            cut.offset, cut.clock, version.scorecard.version, version.policy.version
+            cut.offset, cut.clock, version.scorecard.version, version.policies.moment
         )
         mark = encode_messages(
             [(CHECKPOINT_KEY, msgspec.json.encode(record))], compression=compression

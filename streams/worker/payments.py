@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from features.events import Outcome
-from scorers.engine import BY_EVENT, Updates
+from scorers.evaluation import BY_EVENT, Updates
 from scorers.loans import key_of
 from streams.dead_letters import DeadLetter, dead_letters, field
 from streams.decode.routing import mark_misrouted, murmur2
@@ -98,12 +98,16 @@ class PaymentProcessor:
         def acknowledged() -> None:
             self._app.metrics.limits_updated(raises, cuts, time.time() - caused / 1000.0)
 
-        batches = self._updates.encode(holding, fold, updates)
-        topic = self._app.limit_updates_topic
-        for batch in batches:
+        topics = self._app.limit_updates_topics
+        batches = [
+            (topics[lender], batch)
+            for lender, of_lender in self._updates.encode(holding, fold, updates).items()
+            for batch in of_lender
+        ]
+        for place, (topic, batch) in enumerate(batches, 1):
             await self._app.outbox.publish(
                 holding.number, topic, holding.number, batch,
-                acknowledged if batch is batches[-1] else None,
+                acknowledged if place == len(batches) else None,
             )  # fmt: skip
 
     async def _send_home(
