@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -353,7 +354,7 @@ def test_in_parts_a_request_is_given_what_it_is_given_whole(total: int, cuts: li
         each.tell(swept(2_000_000))
     at_once = whole.parts(asked(total))[:3]
     sums = [0, 0, 0]
-    for n, (start, end) in enumerate(zip(edges, edges[1:], strict=False)):
+    for n, (start, end) in enumerate(pairwise(edges)):
         for place, amount in enumerate(parts.parts(asked(end - start, f"part{n}"))[:3]):
             sums[place] += amount
     assert tuple(sums) == at_once
