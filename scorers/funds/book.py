@@ -115,14 +115,14 @@ class FundBook:
         before = self.investor(event.merchant_id)
         if source.offset <= before.offset:
             return FundVerdict(Became.REPLAYED)
-        known = before.known(event.event_id)
+        day = int(local_day(event.occurred_at, self._zone))
+        # Before the first event there is no newest day to be behind.
+        after = before.at(event.occurred_at, day) if before.counted else _first(event, day)
+        known = after.known(event.event_id)
         if known is not None:
             if known.checksum != _checksum(event):
                 return FundVerdict(Became.CONFLICT)
             return FundVerdict(Became.DUPLICATE, _answer(event, known.outcome))
-        day = int(local_day(event.occurred_at, self._zone))
-        # Before the first event there is no newest day to be behind.
-        after = before.at(event.occurred_at, day) if before.counted else _first(event, day)
         became = _judge(after, event, day)
         if became is not Became.APPLIED:
             return FundVerdict(became)

@@ -326,24 +326,30 @@ def test_whatever_arrives_the_rule_holds(stream: list[tuple[FundEvent, FundTerms
         assert max(used.values(), default=0) <= CAP
 
 
-@given(STREAM, st.integers(0, 50), st.data())
+@given(STREAM, SEVERAL_TERMS)
 def test_a_repeat_is_answered_as_the_first_time_and_changes_nothing(
-    stream: list[tuple[FundEvent, FundTerms | None]], later: int, data: st.DataObject
+    stream: list[tuple[FundEvent, FundTerms | None]], now: FundTerms | None
 ) -> None:
     told = Told()
     verdicts = [told.tell(*each) for each in stream]
-    investor = told.book.investor("stall")
+    newest = told.book.investor("stall").newest_day
     before, puts = dict(told.store.entries), told.store.puts
     for (each, _), (became, answer) in zip(stream, verdicts, strict=True):
-        if became is not Became.APPLIED:
-            continue
-        terms = data.draw(SEVERAL_TERMS)
-        known = local_day(each.occurred_at, ZONE) > investor.newest_day - DAYS_OF_EVENTS
-        again = told.tell(each, terms)
-        assert again == ((Became.DUPLICATE, answer) if known else (Became.TOO_LATE, None))
-        other = msgspec.structs.replace(each, amount=each.amount + 1)
-        assert told.tell(other).became is (Became.CONFLICT if known else Became.TOO_LATE)
+        if became is Became.APPLIED:
+            other = msgspec.structs.replace(each, amount=each.amount + 1)
+            if local_day(each.occurred_at, ZONE) > newest - DAYS_OF_EVENTS:
+                assert told.tell(each, now) == (Became.DUPLICATE, answer)
+                assert told.tell(other, now) == (Became.CONFLICT, None)
+            else:  # its id is free, and may have been used again
+                refused = {Became.TOO_LATE, Became.CONFLICT}
+                assert {told.tell(each, now).became, told.tell(other, now).became} <= refused
     assert (told.store.entries, told.store.puts) == (before, puts)
+
+
+def test_an_id_is_free_again_when_it_is_no_longer_kept(told: Told) -> None:
+    later = NOON + DAYS_OF_EVENTS * DAY
+    assert told.tell(swept(1, occurred_at=later - DAY)).became is Became.CONFLICT
+    assert told.tell(swept(1, occurred_at=later)).became is Became.APPLIED
 
 
 @given(st.integers(1, 3_000_000), st.lists(st.integers(1, 3_000_000), max_size=8))
