@@ -169,6 +169,15 @@ def test_the_first_event_is_never_late() -> None:
     assert Told().tell(swept(1, occurred_at=0)).became is Became.APPLIED
 
 
+def test_what_is_read_again_is_skipped_and_not_answered_twice(told: Told) -> None:
+    request = asked(10)
+    assert told.tell(request).answer is not None
+    told.offset -= 1
+    assert told.tell(request) == (Became.REPLAYED, None)
+    told.offset -= 1
+    assert told.tell(asked(10, "other")) == (Became.REPLAYED, None)
+
+
 def test_a_subscription_that_is_repeated_counts_once(told: Told) -> None:
     assert told.tell(swept(5_000_000)) == (Became.DUPLICATE, None)
     assert told.book.holding("stall", "yu", "daily") == 5_000_000
