@@ -300,6 +300,30 @@ def apply(
 
 
 @kernel
+def evaluate_all(
+    keys: Keys,
+    table: NDArray[np.uint8],
+    book: Book,
+    clock: NDArray[np.int64],
+    scratch: Scratch,
+    updates: Updates,
+    cursor: NDArray[np.int64],
+) -> bool:
+    """Evaluate every row as of the watermark, from `cursor[SWEEP_ROW]` on; tell whether done."""
+    rows = as_rows(table)
+    for i in range(max(cursor[SWEEP_ROW], 0), keys.counts[ROWS]):
+        if cursor[COUNT] + MOST_UPDATES > len(updates.row):
+            cursor[SWEEP_ROW] = i
+            return False
+        row = rows[i]
+        if row.schema_version == 0:
+            continue
+        roll(row, clock[WATERMARK], book.zone)
+        evaluate(row, i, 0, BY_TIME, hash_at(keys, i), book, scratch, updates, cursor)
+    return True
+
+
+@kernel
 def evaluate_one(
     i: int,
     event: int,

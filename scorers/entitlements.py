@@ -216,6 +216,11 @@ class Entitlements:
         self.prepare(int(rows.max(initial=-1)) + 1)
         return self.of_row[rows] > 0
 
+    def limits_of(self, key: np.uint64) -> NDArray[np.int64]:
+        """Return the limits, minor units, of all that are enrolled for the policy of a key."""
+        records = self._records[: self._used]
+        return cast("NDArray[np.int64]", records["limit"][records["key"] == key])
+
     def draft(self, row: int) -> Entitled:
         """Return a copy of a row's record to change, or a new one (also of row -1)."""
         draft = np.zeros(1, _RECORD)

@@ -20,6 +20,7 @@ from scorers.catalogue import BUILT_IN_POLICIES, Policies
 from scorers.entitlements import WIDTH, Entitlements
 from scorers.evaluation import COUNT, MOST_UPDATES, Book, Updates, allocate_updates, new_scratch
 from scorers.loans import Draw
+from scorers.policy import EVERYBODYS, PolicyName
 from scorers.prior import BUILT_IN as BUILT_IN_SCORECARD
 from scorers.scorecard import Scorecard, probability, weights_of
 
@@ -236,6 +237,31 @@ class Partition:
         self._entitlements.forget_gone(number)
         self._hand_over()
         return None
+
+    def evaluate_all(self, on_updates: Callable[[Updates], None]) -> None:
+        """Evaluate every merchant as of the watermark, outside of the log.
+
+        To see what other policies would lead to; a partition that serves the log would no longer
+        be what a replay makes of it.
+        """
+        self._cursor[:] = (0, 0, 0, 0)
+        self._on_updates = on_updates
+        done = False
+        while not done:
+            done = engine.evaluate_all(
+                self._rows.keys, self._rows.table, self._book(), self._clock, self._scratch,
+                self._updates, self._cursor,
+            )  # fmt: skip
+            self._hand_over()
+        self._on_updates = None
+
+    def limits_of(self, name: PolicyName) -> NDArray[np.int64]:
+        """Return the limits in force of a policy, minor units, one of each merchant that has it."""
+        used = self._rows.used
+        rows = self._rows.packed(np.arange(used)).view(ROW).reshape(used)
+        if name == EVERYBODYS:
+            return rows["limit"][rows["schema_version"] > 0].astype(np.int64)
+        return self._entitlements.limits_of(np.uint64(name.key))
 
     def take_pages(self) -> list[bytes]:
         """Return the payment ids that came since the last call, as pages to be made durable.

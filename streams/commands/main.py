@@ -37,6 +37,9 @@ COMMANDS: dict[str, Registered] = {
     "models": Registered(
         "streams.commands.models", "List and show models, promote a challenger, go back to one."
     ),
+    "policies": Registered(
+        "streams.commands.policies", "Validate, preview, publish, list and retire policies."
+    ),
     "topics": Registered(
         "streams.commands.topics", "Show and make the difference between registry and broker."
     ),
