@@ -21,6 +21,8 @@ from features.roll import roll
 from features.rows import add
 from features.update import apply_event, would_overflow
 from features.views import as_rows
+from scorers.cover import count_month, roll_months
+from scorers.entitlements import as_records
 from scorers.evaluation import BY_EVENT, BY_TIME, COUNT, MOST_UPDATES, evaluate
 
 if TYPE_CHECKING:
@@ -284,6 +286,18 @@ def apply(
                     offset,
                     book.zone,
                 )
+                number = int(book.of_row[i]) - 1
+                if number >= 0:
+                    record = as_records(book.entitled)[number]
+                    roll_months(record, int(row.day))
+                    count_month(
+                        record,
+                        events.kind[event],
+                        events.amount[event],
+                        events.occurred_at[event],
+                        events.original_at[event],
+                        book.zone,
+                    )
                 evaluate(
                     row, i, event, BY_EVENT, events.merchant_hash[event],
                     book, scratch, updates, cursor,

@@ -46,6 +46,9 @@ RECORD: Final = np.dtype(
         ("version", "<u4", (ENTITLEMENTS,)),
         ("standing", "<i4", (ENTITLEMENTS,)),
         ("version_floor", "<u4"),
+        ("month", "<i4"),
+        ("month_net", "<i8", (2,)),
+        ("since", "<i8"),
     ],
     align=True,
 )
@@ -80,6 +83,12 @@ class Entitled(Protocol):
     """What is left of the limit by how the merchant pays back, in 1/10,000 (`FULL`)."""
     version_floor: int
     """Versions of what it enrols for from now on are above this one."""
+    month: int
+    """Local month (`calendar.month_of`) of `month_net[0]`."""
+    month_net: NDArray[np.int64]
+    """Payments less what was taken back, of this month and the one before, minor units."""
+    since: int
+    """Event time from which on payments are in `month_net`, epoch ms; -1 before any."""
 
 
 class EntitledViews(Protocol):
@@ -230,7 +239,7 @@ class Entitlements:
             draft[0] = known
             return record
         record.schema_version = RECORD_SCHEMA_VERSION
-        record.offset = record.profile_offset = -1
+        record.offset = record.profile_offset = record.since = -1
         record.raised_at[:] = -1
         return record
 

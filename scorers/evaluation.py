@@ -10,12 +10,14 @@ from features.calendar import NEVER, next_midnight
 from features.compiler import inlined
 from features.roll import can_decay
 from features.vector import FEATURE_COUNT, compute
+from scorers.cover import cover_of, roll_months
 from scorers.entitlements import ENTITLEMENTS, FULL, GONE, as_records
 from scorers.hold_out import constant, draw_of, settle
-from scorers.limits import as_policies, decide, index_of, wanted
+from scorers.limits import COVER, CREDIT, NO_LIMIT, as_policies, decide, index_of, wanted
 from scorers.reasons import (
     CLOSED,
     NO_REASON,
+    OF_THE_MONTH,
     POLICY_ENDED,
     REASONS_GIVEN,
     STANDING,
@@ -221,6 +223,7 @@ def evaluate(
     if number >= 0:
         record = as_records(book.entitled)[number]
         record.offset = row.offset
+        roll_months(record, int(row.day))
         for entry in range(ENTITLEMENTS):
             if record.key[entry] == _NONE:
                 continue
@@ -228,13 +231,21 @@ def evaluate(
             if place < 0:
                 continue
             policy = policies[place]
+            if policy.rule == NO_LIMIT:
+                continue
             held_out = drawn < policy.hold_out_share
             previous, raised_at = record.limit[entry], record.raised_at[entry]
             known = record.version[entry] if raised_at >= 0 else 0
             standing = _CLOSED if closed else record.standing[entry]
-            limit, waits = _anew(
-                row, held_out, pd, previous, known, raised_at, standing, policy, scratch
-            )
+            waits = False
+            if policy.rule == CREDIT:
+                limit, waits = _anew(
+                    row, held_out, pd, previous, known, raised_at, standing, policy, scratch
+                )
+            elif row.currency == policy.currency and as_of < policy.ends_at and standing > 0:
+                limit = cover_of(record, policy)
+            else:
+                limit = 0
             if limit != previous:
                 record.limit[entry] = limit
                 record.version[entry] += 1
@@ -278,7 +289,10 @@ def _emit(
     """Add the update of a limit of row `i`, just decided on."""
     at = cursor[COUNT]
     reasons, shares = updates.reason[at], updates.effect[at]
-    if held_out:
+    if policy.rule == COVER:
+        put_first(OF_THE_MONTH, -1.0, reasons, shares)
+        shares[0] = limit / previous - 1.0 if previous > 0 else 1.0
+    elif held_out:
         of_the_hold_out(limit, pd, policy, reasons, shares)
     else:
         effects(scratch.vector, scratch.contributions, pd, weights, policy, scratch.effect)

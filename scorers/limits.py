@@ -15,7 +15,7 @@ import numpy as np
 from features.calendar import NEVER
 from features.compiler import JIT, inlined, kernel, pasted
 from features.events import currency_index
-from scorers.policy import FACTOR_NAMES, LOG1P_FACTORS, Factor, Policy, check_policy
+from scorers.policy import FACTOR_NAMES, LOG1P_FACTORS, Factor, Policy, Product, check_policy
 from scorers.scorecard import FEATURE_NAMES, log1p
 
 if TYPE_CHECKING:
@@ -28,6 +28,13 @@ NET_28 = FEATURE_NAMES.index("net_28")
 ACTIVE_DAYS_28 = FEATURE_NAMES.index("active_days_28")
 PAYMENTS_28 = FEATURE_NAMES.index("payments_28")
 PAYERS_28 = FEATURE_NAMES.index("payers_28")
+
+CREDIT: Final = 0
+"""The limit is what volume, factors and PD give."""
+COVER: Final = 1
+"""The limit is what the months' payments give (`scorers.cover`)."""
+NO_LIMIT: Final = 2
+"""There is no limit, only consent."""
 
 POLICY: Final = np.dtype(
     [
@@ -54,6 +61,9 @@ POLICY: Final = np.dtype(
         ("raise_step", "<i8"),
         ("cool_down_ms", "<i8"),
         ("hold_out_share", "<f8"),
+        ("rule", "<i8"),
+        ("cover_rate", "<f8"),
+        ("cover_carry", "<f8"),
     ],
     align=True,
 )
@@ -92,6 +102,10 @@ class PolicyArgs(Protocol):
     raise_step: int
     cool_down_ms: int
     hold_out_share: float
+    rule: int
+    """`CREDIT`, `COVER` or `NO_LIMIT`."""
+    cover_rate: float
+    cover_carry: float
 
 
 class PolicyViews(Protocol):
@@ -180,6 +194,11 @@ def _fill(entry: PolicyArgs, policy: Policy) -> None:
     entry.per_span[:] = 1.0 / (ends[:, 1] - ends[:, 0])
     entry.floor[:] = [factor.floor for factor in factors]
     entry.logarithm[:] = logarithm
+    if policy.cover is not None:
+        entry.rule = COVER
+        entry.cover_rate, entry.cover_carry = policy.cover.rate, policy.cover.carry
+    elif policy.product is Product.FUND_SWEEP:
+        entry.rule = NO_LIMIT
 
 
 @inlined

@@ -229,6 +229,8 @@ class Partition:
         row = self._rows.row(number)
         if row.currency < 0 and amendment.currency is not None:
             row.currency = currency_index(amendment.currency)
+        if draft.since < 0:
+            draft.since = max(self.watermark, 0)
         self._entitlements.put(number, draft)
         engine.evaluate_one(
             number, event, np.uint64(hash_of(merchant_id)), max(self.watermark, 0), offset,

@@ -15,6 +15,7 @@ import msgspec
 from features.bounds import LARGEST_AMOUNT, Identifier, Milliseconds, Version
 from features.events import currency_index
 from features.hashing import hash_of
+from scorers.funds.terms import FundTerms
 
 # The features that a policy looks at, beside the volume, each through one `Factor`.
 FACTOR_NAMES = (
@@ -28,6 +29,7 @@ LOG1P_FACTORS = ("payers_28",)
 
 SMALLEST_SPAN = 1e-9
 LARGEST_HOLD_OUT = 0.1
+LARGEST_COVER_RATE = 1_000.0
 
 PLATFORM = "platform"
 """The lender whose policy for loans every merchant has, enrolled or not."""
@@ -38,6 +40,8 @@ class Product(StrEnum):
 
     LOAN = "loan"
     TRADE_CREDIT = "trade_credit"
+    INSURANCE = "insurance"
+    FUND_SWEEP = "fund_sweep"
 
 
 class PolicyName(NamedTuple):
@@ -76,6 +80,18 @@ class Factor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     floor: float
 
 
+class Cover(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How insurance cover grows with payments; docs/cover.md has the formula.
+
+    Attributes:
+        rate: cover for one unit of net payments in the local month.
+        carry: share of last month's cover that is added to this month's, 0 to 1.
+    """
+
+    rate: float
+    carry: float = 0.0
+
+
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One lender's rule for one product, as it is published on the topic `policies`.
 
@@ -111,6 +127,9 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         cool_down_ms: least event time between two raises, in milliseconds.
         hold_out_share: share of the merchants, 0 to 0.1, whose limit is the starter amount
             whatever they collect; 0 for none.
+        cover: with `insurance` only: the limit is a cover, which follows this rule, the step and
+            the cap, and none of the others.
+        fund: with `fund_sweep` only: what may be redeemed at once. It has no limit.
     """
 
     version: Version
@@ -141,6 +160,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     raise_step: int = 500_000
     cool_down_ms: int = 86_400_000
     hold_out_share: float = 0.01
+    cover: Cover | None = None
+    fund: FundTerms | None = None
 
     @property
     def name(self) -> PolicyName:
@@ -185,6 +206,7 @@ def check_policy(policy: Policy) -> None:
         currency_index(policy.currency)
     except ValueError as error:
         wrong.append(str(error))
+    wrong.extend(_wrong_parts(policy))
     for name in FACTOR_NAMES:
         factor: Factor = getattr(policy, name)
         if not (math.isfinite(factor.worst) and math.isfinite(factor.best)):
@@ -197,6 +219,24 @@ def check_policy(policy: Policy) -> None:
             wrong.append(f"{name} has a floor of {factor.floor}, not in (0, 1]")
     if wrong:
         raise ValueError("policy refused: " + "; ".join(wrong))
+
+
+def _wrong_parts(policy: Policy) -> list[str]:
+    wrong = []
+    parts = {Product.INSURANCE: ("cover", policy.cover), Product.FUND_SWEEP: ("fund", policy.fund)}
+    for product, (name, part) in parts.items():
+        if (part is None) == (policy.product is product):
+            wrong.append(f"{name} has to be there with the product {product}, and with it only")
+    if policy.cover is not None:
+        if not 0 < policy.cover.rate <= LARGEST_COVER_RATE:
+            wrong.append(f"cover.rate is {policy.cover.rate}, not in (0, {LARGEST_COVER_RATE}]")
+        if not 0 <= policy.cover.carry <= 1:
+            wrong.append(f"cover.carry is {policy.cover.carry}, not in [0, 1]")
+    if policy.fund is not None:
+        wrong.extend(f"fund: {each}" for each in policy.fund.wrong())
+        if policy.fund.currency != policy.currency:
+            wrong.append(f"fund.currency is {policy.fund.currency}, not {policy.currency}")
+    return wrong
 
 
 def _wrong_amounts(policy: Policy) -> list[str]:

@@ -37,6 +37,7 @@ CLOSED = HOLD_OUT + 2
 WITHDRAWN = HOLD_OUT + 3
 POLICY_ENDED = HOLD_OUT + 4
 STANDING = HOLD_OUT + 5
+OF_THE_MONTH = HOLD_OUT + 6
 REASONS_APART = {
     HOLD_OUT: (
         "hold_out",
@@ -49,6 +50,7 @@ REASONS_APART = {
     CLOSED: ("closed", "The merchant has closed: ends the limit"),
     WITHDRAWN: ("withdrawn", "The merchant has withdrawn from this product: ends the limit"),
     POLICY_ENDED: ("policy_ended", "The lender's policy is no longer valid: ends the limit"),
+    OF_THE_MONTH: ("month", "Follows the payments of this month and the last one"),
     STANDING: ("standing", "How the merchant pays back what it owes changes the limit"),
 }
 """Code and sentence of the reasons that are no feature."""
