@@ -250,7 +250,9 @@ class Ledger:
         self._taken = True
         return True
 
-    def cut(self, offset: int, *, whole: bool = False, bury: bool = False) -> LedgerCut:
+    def cut(
+        self, offset: int, *, whole: bool = False, mark: bool = False, bury: bool = False
+    ) -> LedgerCut:
         """Return what has changed since the last cut, as records of the changelog.
 
         It counts as durable from now on: who fails to write it must drop the partition. A cut
@@ -259,11 +261,12 @@ class Ledger:
         Args:
             offset: of the last record of the log that has been dealt with.
             whole: write every entry, and the mark in any case.
+            mark: write the mark in any case.
             bury: write tombstones of what had been deleted when this was last asked for.
         """
         offset = max(offset, self.offset)
         books = self._books.values()
-        marked = self._taken or whole
+        marked = self._taken or whole or mark
         entries = [
             record
             for book in books
@@ -298,10 +301,9 @@ class Ledger:
                 for book in self._books.values():
                     book._reach(mark)
             return
-        book = self._books.get(name)
-        if book is None:
+        if name not in self._books:
             raise ValueError(
                 f"the ledger has a book {name!r} that this release does not know: "
                 "start a newer release"
             )
-        book._restore(tuple(rest), value, self._mark)
+        self._books[name]._restore(tuple(rest), value, self._mark)
