@@ -119,17 +119,21 @@ class Book(Generic[T]):
     def _encoded(self, key: Key) -> bytes:
         return msgspec.json.encode((self._name, *key))
 
-    def _restore(self, key: Key, raw: bytes | None, mark: int) -> None:
+    def _restore(self, key: Key, raw: bytes | None, mark: int) -> bool:
+        """Take a record in; tells whether it may have come behind a newer one of its key."""
+        written = self._written.get(key, [])
+        newest = max(written, key=lambda each: each.offset, default=None)
         if raw is None:
             # Written behind the mark that holds the deletion: it only lets old records go.
             self._deleted.discard(key)
             self._deleted_long_ago.discard(key)
-            return
+            return (self._entries.get(key) if newest is None else newest.value) is not None
         offset, value, base, before = self._read(raw)
-        if offset > mark:
-            written = _Written(offset, value, base, before, undoes=base >= mark)
-            self._written.setdefault(key, []).append(written)
-            self._undo(key, mark)
+        if offset <= mark:
+            return True
+        self._written[key] = [*written, _Written(offset, value, base, before, undoes=base >= mark)]
+        self._undo(key, mark)
+        return newest is not None and newest.offset > offset
 
     def _read(self, raw: bytes) -> tuple[int, T | None, int, T | None]:
         try:
@@ -219,6 +223,7 @@ class Ledger:
         self.offset = START
         self._mark = START
         self._taken = False
+        self._repeat_behind: int | None = None
 
     def __len__(self) -> int:
         """Entries of all books."""
@@ -250,9 +255,24 @@ class Ledger:
         self._taken = True
         return True
 
-    def cut(
-        self, offset: int, *, whole: bool = False, mark: bool = False, bury: bool = False
-    ) -> LedgerCut:
+    @property
+    def repeats(self) -> bool:
+        """Whether one of the next cuts will write every entry."""
+        return self._repeat_behind is not None
+
+    def repeat(self, offset: int) -> None:
+        """Let the first cut behind an offset write every entry.
+
+        For when somebody else's records have come behind ours, as a restore may see and does see
+        to: the broker would keep those when it compacts.
+
+        Args:
+            offset: nobody has marked the ledger beyond it; the end of the log will do.
+        """
+        known = START if self._repeat_behind is None else self._repeat_behind
+        self._repeat_behind = max(offset, known)
+
+    def cut(self, offset: int, *, mark: bool = False, bury: bool = False) -> LedgerCut:
         """Return what has changed since the last cut, as records of the changelog.
 
         It counts as durable from now on: who fails to write it must drop the partition. A cut
@@ -260,12 +280,17 @@ class Ledger:
 
         Args:
             offset: of the last record of the log that has been dealt with.
-            whole: write every entry, and the mark in any case.
             mark: write the mark in any case.
-            bury: write tombstones of what had been deleted when this was last asked for.
+            bury: write tombstones of what had been deleted when this was last asked for; not
+                done while a repetition is due.
         """
         offset = max(offset, self.offset)
         books = self._books.values()
+        # At the mark itself a record would be taken for one that has been passed.
+        whole = self._repeat_behind is not None and offset > max(self._repeat_behind, self._mark)
+        if whole:
+            self._repeat_behind = None
+        bury = bury and not self.repeats
         marked = self._taken or whole or mark
         entries = [
             record
@@ -300,10 +325,13 @@ class Ledger:
                 self.offset = self._mark = mark
                 for book in self._books.values():
                     book._reach(mark)
+            elif mark < self._mark:
+                self.repeat(self._mark)
             return
         if name not in self._books:
             raise ValueError(
                 f"the ledger has a book {name!r} that this release does not know: "
                 "start a newer release"
             )
-        self._books[name]._restore(tuple(rest), value, self._mark)
+        if self._books[name]._restore(tuple(rest), value, self._mark):
+            self.repeat(self._mark)

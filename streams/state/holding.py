@@ -57,8 +57,6 @@ class Holding:
         durable: offset of the last input record covered by a finished checkpoint.
         newest_timestamp: Kafka timestamp of the last input record applied, epoch ms.
         checkpoint: the newest checkpoint record seen, or None.
-        repair: a former owner has written to the ledger's changelog since it was read: the next
-            checkpoint must write the whole ledger behind that.
         unread: a former owner has written to a changelog since it was read: what it wrote stands
             before the positions here, and was never taken in.
         lock: held while a fold is applied and while a checkpoint is cut.
@@ -75,7 +73,6 @@ class Holding:
         self.newest_timestamp = 0
         self.checkpoint: CheckpointRecord | None = None
         self.checkpoint_at = self.marked_at = self.buried_at = time.monotonic()
-        self.repair = False
         self.unread = False
         self.positions: dict[str, int] = {}
         self.lock = asyncio.Lock()

@@ -163,9 +163,11 @@ class Checkpointer:
         """Write the entries and then, alone, the mark that makes them count."""
         compression, topic = self._app.settings.compression, self._app.ledger_topic
         for records in (cut.entries, [] if cut.mark is None else [cut.mark]):
-            holding.repair |= await self._send(
-                holding, topic, encode_messages(records, compression=compression)
-            )
+            batches = encode_messages(records, compression=compression)
+            if await self._send(holding, topic, batches):
+                tp: TP = self._app.input_tp(holding.number)
+                ends = await self._app.consumer.highwaters(tp)
+                holding.ledger.repeat(ends[tp] - 1)
 
     async def _send(self, holding: Holding, topic: str, batches: list[EncodedBatch]) -> bool:
         """Write batches to a changelog; tells whether somebody else had written there before.
@@ -231,9 +233,8 @@ class Checkpointer:
 def _cut_ledger(holding: Holding) -> LedgerCut:
     now = time.monotonic()
     mark = now - holding.marked_at > REMARK_AFTER_S
-    bury = now - holding.buried_at > BURY_EVERY_S and not holding.repair
-    cut = holding.ledger.cut(holding.applied, whole=holding.repair, mark=mark, bury=bury)
-    holding.repair = False
+    bury = now - holding.buried_at > BURY_EVERY_S
+    cut = holding.ledger.cut(holding.applied, mark=mark, bury=bury)
     if cut.mark is not None:
         holding.marked_at = now
     if bury:
