@@ -120,7 +120,7 @@ class Book(Generic[T]):
         return msgspec.json.encode((self._name, *key))
 
     def _restore(self, key: Key, raw: bytes | None, mark: int) -> bool:
-        """Take a record in; tells whether it may have come behind a newer one of its key."""
+        """Take a record in; tells whether its writer did not know all that stands before it."""
         written = self._written.get(key, [])
         newest = max(written, key=lambda each: each.offset, default=None)
         if raw is None:
@@ -133,7 +133,7 @@ class Book(Generic[T]):
             return True
         self._written[key] = [*written, _Written(offset, value, base, before, undoes=base >= mark)]
         self._undo(key, mark)
-        return newest is not None and newest.offset > offset
+        return base < mark or (newest is not None and newest.offset > offset)
 
     def _read(self, raw: bytes) -> tuple[int, T | None, int, T | None]:
         try:
