@@ -140,7 +140,7 @@ class Topics:
             name=f"{self.prefix}payments",
             doc="Every event of every merchant's payment code; ticks, and loan events in their "
             "place among the payments.",
-            key="merchant_id (a tick has none)",
+            key="merchant_id (a tick has none, and what is about a whole partition)",
             partitions=self.partitions,
             retention_ms=7 * DAY_MS,
             types=_events,
@@ -254,12 +254,13 @@ class Topics:
         )
 
     @property
-    def loans_changelog(self) -> Topic:
-        """The changed loans of each checkpoint."""
+    def ledger_changelog(self) -> Topic:
+        """The changed entries of each checkpoint, of all books, and behind them a mark."""
         return self._changelog(
-            "loans",
-            "What is remembered of each loan, as of the last checkpoint that changed it.",
-            "merchant, lender and loan id, as a JSON list",
+            "ledger",
+            "What has been decided one event at a time (loans), as of the last checkpoint that "
+            "changed it.",
+            "book and key of the entry, as a JSON list",
         )
 
     def _changelog(self, table: str, doc: str, key: str) -> Topic:
@@ -309,5 +310,5 @@ class Topics:
         yield self.models
         yield self.policies
         yield self.rows_changelog
-        yield self.loans_changelog
+        yield self.ledger_changelog
         yield self.payment_ids

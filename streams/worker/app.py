@@ -1,4 +1,4 @@
-"""The Faust app: its tables, its two agents, and what stands around them."""
+"""The Faust app: its tables, its agents, and what stands around them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from streams.worker.decoding import decode_fold
 from streams.worker.memory import give_back_memory
 from streams.worker.outbox import Outbox
 from streams.worker.payments import PaymentProcessor
-from streams.worker.relay import LoanEventRelay
+from streams.worker.relay import EventRelay, relayed_topics
 from streams.worker.stalled import reread_stalled
 from streams.worker.ticks import publish_ticks
 from streams.worker.versions import Versions
@@ -47,7 +47,8 @@ class App(FoldApp):
     reassigning: bool = False
     """From the loss of the old partitions until the new ones are known."""
 
-    relay: LoanEventRelay
+    relays: list[EventRelay]
+    """One for each topic whose events are put into the log of their merchant."""
 
     payments_topic: str
     loan_events_topic: str
@@ -56,7 +57,7 @@ class App(FoldApp):
     """By lender."""
     dead_letters_topic: str
     rows_topic: str
-    loans_topic: str
+    ledger_topic: str
     payment_ids_topic: str
 
     def input_tp(self, partition: int) -> TP:
@@ -111,10 +112,11 @@ def make_app(settings: Settings, topics: Topics, metrics: Metrics) -> App:
     app.loan_events_topic = topics.loan_events.name
     app.examples_topic = topics.examples.name
     app.rows_topic = topics.rows_changelog.name
-    app.loans_topic = topics.loans_changelog.name
+    app.ledger_topic = topics.ledger_changelog.name
     app.payment_ids_topic = topics.payment_ids.name
-    app.decoders = {app.payments_topic: decode_fold, app.loan_events_topic: lambda _: None}
-    app.relay = LoanEventRelay(app)
+    app.relays = [EventRelay(app, *each) for each in relayed_topics(topics).items()]
+    app.decoders = {app.payments_topic: decode_fold}
+    app.decoders |= {relay.topic: lambda _: None for relay in app.relays}
     zone = load_zone(settings.zone)
     app.holdings = Holdings(
         lambda: Partition(
@@ -142,7 +144,7 @@ def _declare(app: App) -> None:
     buffer = 2
     tables = {
         "rows": app.rows_topic,
-        "loans": app.loans_topic,
+        "ledger": app.ledger_topic,
         "payment-ids": app.payment_ids_topic,
     }
     for table, topic in tables.items():
@@ -154,7 +156,8 @@ def _declare(app: App) -> None:
             recovery_buffer_size=buffer,
         )
     app.fold_agent("score", app.payments_topic, PaymentProcessor(app).process)
-    app.fold_agent("relay", app.loan_events_topic, app.relay.process)
+    for relay in app.relays:
+        app.fold_agent(f"relay-{relay.topic}", relay.topic, relay.process)
     _observe_recovery(app)
 
     app.task(on_leader=False)(_background(app))
@@ -165,7 +168,7 @@ def _background(app: App) -> Any:
         tasks = [
             app.version_reader.run(),
             app.checkpointer.run(),
-            app.relay.run(),
+            *(relay.run() for relay in app.relays),
             report_partitions(app),
             reread_stalled(app),
         ]
@@ -213,6 +216,7 @@ def activate(app: App, holding: Holding) -> None:
         version = app.versions.named_by(record)
         holding.partition.restore_clock(record.clock)
     holding.partition.activate(version)
+    holding.loans.rebuild()
     app.metrics.version_activated(version)
     holding.applied = NOTHING
     holding.durable = NOTHING
