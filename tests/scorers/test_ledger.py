@@ -177,7 +177,7 @@ def a_log(events: int, keys: str, chance: random.Random) -> Log:
     ]
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(st.integers(1, 40), st.integers(0, 60), st.integers(1, 4), st.integers(0, 2**32))
 def test_a_restore_ends_at_the_newest_mark_wherever_the_changelog_was_cut(
     events: int, steps: int, keys: int, seed: int
