@@ -39,7 +39,8 @@ RECORD: Final = np.dtype(
         ("schema_version", "<u2"),
         ("closed", "u1"),
         ("offset", "<i8"),
-        ("profile_offset", "<i8"),
+        ("source_offset", "<i8"),
+        ("source_partition", "<i4"),
         ("key", "<u8", (ENTITLEMENTS,)),
         ("limit", "<i8", (ENTITLEMENTS,)),
         ("raised_at", "<i8", (ENTITLEMENTS,)),
@@ -69,8 +70,10 @@ class Entitled(Protocol):
     """1 when the merchant has closed: every limit is 0."""
     offset: int
     """Last offset of the log that the row had when the record was written."""
-    profile_offset: int
-    """Offset, in the topic they were read from, of the last merchant event; -1 before any."""
+    source_offset: int
+    """Offset, on its own topic, of the last merchant event; -1 before any."""
+    source_partition: int
+    """Partition of that topic."""
     key: NDArray[np.uint64]
     """`PolicyName.key`; 0 where there is none."""
     limit: NDArray[np.int64]
@@ -239,7 +242,7 @@ class Entitlements:
             draft[0] = known
             return record
         record.schema_version = RECORD_SCHEMA_VERSION
-        record.offset = record.profile_offset = record.since = -1
+        record.offset = record.source_offset = record.since = -1
         record.raised_at[:] = -1
         return record
 

@@ -80,19 +80,21 @@ class Enrolment:
 
     Args:
         event: the event.
-        source_offset: its offset on its own topic; one at or below the last counts no more.
+        source: partition and offset on its own topic. One at or below the last of the same
+            partition counts no more.
     """
 
-    def __init__(self, event: MerchantEvent, source_offset: int) -> None:
+    def __init__(self, event: MerchantEvent, source: tuple[int, int]) -> None:
         self._event = event
-        self._source_offset = source_offset
+        self._source = source
         self.currency = event.currency
 
     def change(self, record: Entitled) -> str | None:
         """Make the change, or return the code of the reason why not (`SENTENCES`)."""
-        if self._source_offset <= record.profile_offset:
+        partition, offset = self._source
+        if partition == record.source_partition and offset <= record.source_offset:
             return None
-        record.profile_offset = self._source_offset
+        record.source_partition, record.source_offset = partition, offset
         event = self._event
         match event.kind:
             case MerchantKind.CLOSED | MerchantKind.REOPENED:

@@ -3,9 +3,10 @@
 import msgspec
 
 from scorers.loans import Example, LoanEvent, LoanKind
+from scorers.merchants import MerchantEvent, MerchantKind
 from scorers.models import Model, Origin
 from scorers.policy import BUILT_IN as BUILT_IN_POLICY
-from scorers.policy import Policy
+from scorers.policy import Policy, Product
 from scorers.prior import BUILT_IN as BUILT_IN_SCORECARD
 from streams.contract.messages import (
     DeadLetterHeaders,
@@ -152,6 +153,25 @@ EXAMPLES: dict[type[msgspec.Struct], tuple[msgspec.Struct, ...]] = {
             source_topic="payments",
             source_partition=2,
             source_offset=104_215,
+        ),
+    ),
+    MerchantEvent: (
+        MerchantEvent(
+            event_id="registration-7",
+            kind=MerchantKind.REGISTERED,
+            merchant_id="noodles-on-the-corner",
+            occurred_at=NINE_IN_THE_MORNING,
+            currency="CNY",
+            zone="Asia/Shanghai",
+            category="restaurant",
+        ),
+        MerchantEvent(
+            event_id="consent-12",
+            kind=MerchantKind.ENROLLED,
+            merchant_id="noodles-on-the-corner",
+            occurred_at=NINE_IN_THE_MORNING,
+            lender_id="bank-of-the-harbour",
+            product=Product.LOAN,
         ),
     ),
     Model: (Model(msgspec.structs.replace(BUILT_IN_SCORECARD, version=1), Origin.PUBLISHED),),

@@ -82,6 +82,12 @@ def _loan_events() -> tuple[type[msgspec.Struct], ...]:
     return (LoanEvent,)
 
 
+def _merchant_events() -> tuple[type[msgspec.Struct], ...]:
+    from scorers.merchants import MerchantEvent
+
+    return (MerchantEvent,)
+
+
 def _examples() -> tuple[type[msgspec.Struct], ...]:
     from scorers.loans import Example
 
@@ -162,6 +168,21 @@ class Topics:
             retention_ms=7 * DAY_MS,
             types=_loan_events,
             writers=("lender",),
+            readers=("worker",),
+        )
+
+    @property
+    def merchant_events(self) -> Topic:
+        """What merchants say of themselves: what they consent to, that they have closed."""
+        return Topic(
+            name=f"{self.prefix}merchant-events",
+            doc="Registrations, consents and closures of merchants; the worker relays them to "
+            "`payments`.",
+            key="merchant_id",
+            partitions=self.partitions,
+            retention_ms=7 * DAY_MS,
+            types=_merchant_events,
+            writers=("payment system",),
             readers=("worker",),
         )
 
@@ -302,6 +323,7 @@ class Topics:
     def __iter__(self) -> Iterator[Topic]:
         """Every topic, in the order of the path of a payment."""
         yield self.payments
+        yield self.merchant_events
         yield self.loan_events
         for lender in self.lenders:
             yield self.limit_updates(lender)

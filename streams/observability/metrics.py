@@ -25,7 +25,9 @@ from prometheus_client import (
 )
 
 from features.events import Kind, Outcome
+from scorers import merchants
 from scorers.loans import SENTENCES, Became, LoanKind
+from scorers.merchants import MerchantKind
 from streams.observability.health import Health
 from streams.observability.histogram import BatchHistogram
 from streams.observability.uncommitted import Uncommitted
@@ -43,9 +45,11 @@ _OF_PAYMENTS: Final = tuple(
     or Outcome.NULL_VALUE <= outcome < Outcome.SLOW
 )
 
+_OF_RELAYED: Final = dict.fromkeys(str(code) for code in (*SENTENCES, *merchants.SENTENCES))
+
 DEAD_LETTER_REASONS: Final = (
     *_OF_PAYMENTS,
-    *(became.value for became in SENTENCES if became.value not in _OF_PAYMENTS),
+    *(code for code in _OF_RELAYED if code not in _OF_PAYMENTS),
     # A batch that cannot be opened has no event to carry an outcome.
     "corrupt_batch",
     "decompression_bomb",
@@ -120,6 +124,12 @@ class Metrics:
         self._loan_events = Counter(
             "duoshou_loan_events_total",
             "Loan events in their place in the log, by kind and by what became of them.",
+            ("kind", "outcome"),
+            registry=registry,
+        )
+        self._merchant_events = Counter(
+            "duoshou_merchant_events_total",
+            "Merchant events in their place in the log, by kind and by what became of them.",
             ("kind", "outcome"),
             registry=registry,
         )
@@ -245,6 +255,8 @@ class Metrics:
         for kind in LoanKind:
             for became in Became:
                 self._loan_events.labels(kind.value, became.value)
+        for merchant_kind in MerchantKind:
+            self._merchant_events.labels(merchant_kind.value, "applied")
         for direction in ("raise", "cut"):
             self._limit_updates.labels(direction)
         # Looking a child up by its labels costs more than the observation: a fold makes several.
@@ -331,6 +343,10 @@ class Metrics:
     def loan_event(self, kind: LoanKind, became: Became) -> None:
         """A loan event met its place in the log."""
         self._loan_events.labels(kind.value, became.value).inc()
+
+    def merchant_event(self, kind: MerchantKind, outcome: str) -> None:
+        """A merchant event met its place in the log: ``applied``, or why it was refused."""
+        self._merchant_events.labels(kind.value, outcome).inc()
 
     # -- durability
 

@@ -52,6 +52,7 @@ class App(FoldApp):
 
     payments_topic: str
     loan_events_topic: str
+    merchant_events_topic: str
     examples_topic: str
     limit_updates_topics: dict[str, str]
     """By lender."""
@@ -110,6 +111,7 @@ def make_app(settings: Settings, topics: Topics, metrics: Metrics) -> App:
     }
     app.dead_letters_topic = topics.dead_letters.name
     app.loan_events_topic = topics.loan_events.name
+    app.merchant_events_topic = topics.merchant_events.name
     app.examples_topic = topics.examples.name
     app.rows_topic = topics.rows_changelog.name
     app.ledger_topic = topics.ledger_changelog.name

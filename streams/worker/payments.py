@@ -18,6 +18,7 @@ from streams.wire.encode import encode_messages
 from streams.wire.records import headers
 from streams.worker.limit_updates import LimitUpdates
 from streams.worker.loans import apply_loan_event
+from streams.worker.merchants import apply_merchant_event
 from streams.worker.relayed import Outputs, RelayedEvents, publish_to_log
 
 if TYPE_CHECKING:
@@ -39,7 +40,11 @@ class PaymentProcessor:
     def __init__(self, app: App) -> None:
         self._app = app
         self._updates = LimitUpdates(app.settings, app.payments_topic)
-        self._relayed = RelayedEvents({app.loan_events_topic: apply_loan_event}, app.metrics)
+        self._relayed = RelayedEvents(
+            {app.loan_events_topic: apply_loan_event},
+            {app.merchant_events_topic: apply_merchant_event},
+            app.metrics,
+        )
 
     async def process(self, fold: Fold, generation: int) -> None:
         """Apply a fold and publish what follows from it.

@@ -22,6 +22,7 @@ from streams.contract.currencies import MINOR_DIGITS_TABLE
 from streams.contract.messages import Relayed
 from streams.dead_letters import DeadLetter, batch_letters, field, letter_of
 from streams.decode.loans import decode_loan_event
+from streams.decode.merchants import decode_merchant_event
 from streams.decode.strict import Refused
 from streams.wire.encode import encode_messages
 from streams.wire.records import headers
@@ -56,7 +57,10 @@ if TYPE_CHECKING:
 
 def relayed_topics(topics: Topics) -> dict[str, Decode]:
     """Return the topics whose events are put into the log, and what decodes each."""
-    return {topics.loan_events.name: decode_loan_event}
+    return {
+        topics.merchant_events.name: decode_merchant_event,
+        topics.loan_events.name: decode_loan_event,
+    }
 
 
 def home_of(key: bytes, partitions: int) -> int:

@@ -1,9 +1,9 @@
 """Events that are no payments, in their place in the log: who decides, and what follows.
 
 Each is decided once, by what the ledger and the rows are at its place. Behind a crash the rows may
-stand further on than the ledger's mark, and are then brought up by the payments alone: so nothing
-here changes a row. What is to be done to a row is said through the log (`Outputs.to_log`), and
-what takes it there must act by its content and the row's own offset.
+stand further on than the ledger's mark, and are then brought up by the log alone: so what the
+ledger wants of a row is said through the log (`Outputs.to_log`). Who takes events to a row acts by
+their content and the row's own offset, whatever the ledger holds.
 """
 
 from __future__ import annotations
@@ -90,26 +90,33 @@ class RelayedEvents:
     """Hands each relayed event to whom it concerns, by the topic that it came from.
 
     Args:
-        handlers: by the topic's full name; the worker's own messages come from `payments`.
+        of_ledger: who decides by the ledger, by the topic's full name; the worker's own messages
+            come from `payments`.
+        of_rows: who changes rows, likewise.
         metrics: where to report to.
     """
 
-    def __init__(self, handlers: Mapping[str, Handler], metrics: Metrics) -> None:
-        self._handlers = handlers
+    def __init__(
+        self, of_ledger: Mapping[str, Handler], of_rows: Mapping[str, Handler], metrics: Metrics
+    ) -> None:
+        self._of_ledger, self._of_rows = of_ledger, of_rows
         self._metrics = metrics
 
     def apply(self, holding: Holding, fold: Fold, i: int, outputs: Outputs) -> None:
-        """Decide the relayed event at index `i`, unless the ledger already holds it."""
-        if not holding.ledger.takes(int(fold.records.offset[i])):
-            return
+        """Decide the relayed event at index `i`, unless ledger or row already hold it."""
         value = field(fold, fold.records.value_at[i], fold.records.value_length[i])
         arrival = Arrival(holding, fold, i, decode_relayed(value or b""))
-        handler = self._handlers.get(arrival.relayed.topic)
-        if handler is not None:
-            handler(arrival, outputs, self._metrics)
+        topic = arrival.relayed.topic
+        if topic in self._of_rows:
+            self._of_rows[topic](arrival, outputs, self._metrics)
+        if not holding.ledger.takes(arrival.offset):
+            return
+        if topic in self._of_ledger:
+            self._of_ledger[topic](arrival, outputs, self._metrics)
+        if topic in self._of_ledger or topic in self._of_rows:
             return
         # The relay lets none through: someone else has put it here.
-        known = ", ".join(sorted(self._handlers))
+        known = ", ".join(sorted({*self._of_ledger, *self._of_rows}))
         sentence = f"topic must be one of {known}: nothing else is relayed"
         outputs.letters.append(letter_of(fold, i, "out_of_range", sentence))
 

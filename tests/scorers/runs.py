@@ -84,7 +84,7 @@ def run(
         offset = first_offset + i
         event = (amendments or {})[offset]
         partition.amend(
-            event.merchant_id.encode(), Enrolment(event, offset), event=i, offset=offset
+            event.merchant_id.encode(), Enrolment(event, (0, offset)), event=i, offset=offset
         )
 
     partition.apply(events, text, gather, relayed)

@@ -213,7 +213,7 @@ def test_a_closed_merchant_has_no_limit_at_once_and_gets_it_back_from_what_is_re
     run(partition, log, amendments={0: enrolled("m0", "bank-a")})
     assert record_of(partition).limit[0] > 0
     at = len(log)
-    close = Enrolment(enrolled("m0", "bank-a", MerchantKind.CLOSED), at)
+    close = Enrolment(enrolled("m0", "bank-a", MerchantKind.CLOSED), (0, at))
     assert relay(partition, [close], at) == ([None], [["closed"], ["closed"]])
     assert record_of(partition).limit[0] == 0
     _, updates = run(partition, trade(b"m0", 1, NOON + 5 * DAY), at + 1)
@@ -230,7 +230,7 @@ def test_who_withdraws_has_no_limit_there_and_none_elsewhere_moves() -> None:
     log = [relayed(), relayed(), *trade(b"m0", 5)]
     run(partition, log, amendments={0: enrolled("m0", "bank-a"), 1: enrolled("m0", "bank-b")})
     at = len(log)
-    gone = Enrolment(enrolled("m0", "bank-a", MerchantKind.WITHDRAWN), at)
+    gone = Enrolment(enrolled("m0", "bank-a", MerchantKind.WITHDRAWN), (0, at))
     assert relay(partition, [gone], at) == ([None], [["withdrawn"]])
     floor = int(record_of(partition).version_floor)
     assert np.count_nonzero(record_of(partition).key) == 1
@@ -267,7 +267,7 @@ def test_standing_is_the_share_of_the_limit_that_is_left(standing: int) -> None:
 
 
 def test_nobody_is_enrolled_for_more_than_eight_policies() -> None:
-    many = [Enrolment(enrolled("m0", f"lender-{i}"), i) for i in range(ENTITLEMENTS + 1)]
+    many = [Enrolment(enrolled("m0", f"lender-{i}"), (0, i)) for i in range(ENTITLEMENTS + 1)]
     refusals, _ = relay(partition_of(), many)
     assert refusals == [None] * ENTITLEMENTS + ["too_many_enrolments"]
 
@@ -283,7 +283,7 @@ def test_what_makes_no_sense_is_refused_and_changes_nothing(
     event: MerchantEvent, refused: str
 ) -> None:
     partition = partition_of()
-    assert relay(partition, [Enrolment(event, 5)]) == ([refused], [])
+    assert relay(partition, [Enrolment(event, (0, 5))]) == ([refused], [])
     assert list(partition.merchants()) == []
 
 
@@ -291,5 +291,12 @@ def test_an_event_that_is_relayed_twice_counts_once() -> None:
     partition = partition_of()
     leave = enrolled("m0", "bank-a", MerchantKind.WITHDRAWN)
     sources = [(enrolled("m0", "bank-a"), 7), (leave, 8), (enrolled("m0", "bank-a"), 7)]
-    relay(partition, [Enrolment(event, offset) for event, offset in sources])
+    relay(partition, [Enrolment(event, (2, offset)) for event, offset in sources])
     assert np.count_nonzero(record_of(partition).key) == 0
+
+
+def test_events_of_a_merchant_that_come_from_two_partitions_all_count() -> None:
+    partition = partition_of()
+    sources = [(enrolled("m0", "bank-a"), (0, 100)), (enrolled("m0", "bank-b"), (1, 5))]
+    relay(partition, [Enrolment(event, source) for event, source in sources])
+    assert np.count_nonzero(record_of(partition).key) == 2

@@ -37,7 +37,7 @@ class StubApp:
     """A worker that owns partition 0, under one generation, and has read up to an offset."""
 
     payments_topic, dead_letters_topic = "payments", "dead"
-    loan_events_topic = "loan-events"
+    loan_events_topic, merchant_events_topic = "loan-events", "merchant-events"
 
     def __init__(self, next_offset: int, error: Exception | None = None) -> None:
         self.holding = Holding(0, Partition(load_zone("Asia/Shanghai")))
