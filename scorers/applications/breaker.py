@@ -97,10 +97,14 @@ def _added(slices: tuple[Slice, ...], clock: int, width: int, approved: int) -> 
 
 
 def _is_ordinary(slices: tuple[Slice, ...], band: Band) -> bool:
-    answered = sum(each.answered for each in slices)
-    share = sum(each.approved for each in slices) * BASIS_POINTS
-    if sum(each.amount for each in slices) > band.largest_sum:
+    answered = approved = amount = 0
+    for each in slices:
+        answered += each.answered
+        approved += each.approved
+        amount += each.amount
+    if amount > band.largest_sum:
         return False
     if answered < band.least_answers:
         return True
+    share = approved * BASIS_POINTS
     return band.lowest_share_bps * answered <= share <= band.highest_share_bps * answered
