@@ -211,11 +211,11 @@ class Sharing(RuleBasedStateMachine):
         assert sum(told.used() for told in self.told) <= self.largest
 
     @invariant()
-    def the_shares_are_never_more_than_the_budget(self) -> None:
-        budget = self.budgets[0]
+    def nobody_lends_more_than_its_share_and_the_shares_are_no_more_than_the_budget(self) -> None:
         if self.budgets == [self.largest] * 3:
-            shares = [told.book._budgets.share(LINE, budget) for told in self.told]
-            assert sum(shares) <= budget
+            shares = [told.book._budgets.share(LINE, self.largest) for told in self.told]
+            assert sum(shares) <= self.largest
+            assert all(t.used() <= share for t, share in zip(self.told, shares, strict=True))
 
 
 class SharingWhatChanges(Sharing):
