@@ -31,7 +31,7 @@ class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         slices: parts of the window in which something was answered, oldest first.
-        open_until: event time at which the breaker closes, epoch ms; 0 if it never opened.
+        open_until: event time at which the breaker closes, epoch ms; it is closed from then on.
         schema_version: of this layout.
     """
 
@@ -78,7 +78,7 @@ class Breaker:
         if opens:
             self._store.put(line, Window(open_until=clock + band.cool_off_ms))
         else:
-            self._store.put(line, Window(slices, window.open_until))
+            self._store.put(line, Window(slices))
         return opens
 
 

@@ -144,6 +144,8 @@ def test_of_fifty_that_ask_for_1000_at_40000_of_50000_ten_are_approved(told: Tol
 
 def test_a_limit_cut_below_the_debt_leaves_the_debt_alone(told: Told) -> None:
     told.draw(800)
+    before = told.ask(ASKED, replace(STANDING, limit=1_000), amount=201, application_id="before")
+    assert (before.available, before.over_limit) == (200, 0)
     for n, (limit, over) in enumerate([(600, 200), (0, 800)]):
         decision = told.ask(ASKED, replace(STANDING, limit=limit), amount=1, application_id=f"a{n}")
         assert (decision.outcome, code_of(decision)) == (Outcome.DECLINE, "over_limit")

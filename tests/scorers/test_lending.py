@@ -63,6 +63,10 @@ class Held(NamedTuple):
 PARTITIONS = st.integers(0, 2)
 LENDERS = st.sampled_from(["bank", "other"])
 CAPACITY = 600
+ASKED = st.tuples(
+    LENDERS, st.integers(0, 1), st.sampled_from([1, 20, 70, 200, 500]), st.integers(0, 700)
+)
+BUDGETS = st.sampled_from([0, 100, 1_000, 5_000])
 BANDS = st.sampled_from(
     [None, Band(window_ms=120_000, least_answers=4, lowest_share_bps=2_000, largest_sum=900)]
 )
@@ -89,7 +93,7 @@ class Lending(RuleBasedStateMachine):
         self.names = 0
         self.budget = 0
 
-    @initialize(budget=st.integers(0, 1_000), band=BANDS)
+    @initialize(budget=BUDGETS, band=BANDS)
     def begin(self, budget: int, band: Band | None) -> None:
         self.budget = budget
         self.band = band
@@ -122,13 +126,11 @@ class Lending(RuleBasedStateMachine):
         self.names += 1
         return f"n{self.names}"
 
-    @rule(
-        partition=PARTITIONS,
-        lender=LENDERS,
-        merchant=st.integers(0, 1),
-        amount=st.integers(1, 500),
-        limit=st.integers(0, 700),
-    )
+    @rule(partition=PARTITIONS, asked=st.lists(ASKED, min_size=1, max_size=6))
+    def apply(self, partition: int, asked: list[tuple[str, int, int, int]]) -> None:
+        for each in asked:
+            self.ask(partition, *each)
+
     def ask(self, partition: int, lender: str, merchant: int, amount: int, limit: int) -> None:
         who = f"m{partition}{merchant}"
         application = Application(self.fresh(), lender, who, Product.LOAN, "CNY", amount, 0)
