@@ -2,8 +2,9 @@
 
 Everything follows from the log and from event time. Each record of the log that concerns
 applications comes here with its offset, in log order; one at or below the offset of `position`
-changes nothing. What is returned may be published only when the state it stands on will be there
-again after a crash: all stores, the loans and `position` as they were at one place of the log.
+changes nothing. After a crash the stores, the loans and `position` must come back as they were at
+one and the same place of the log, and no row may know more than they do: then what is read again
+is answered as before. So whoever makes them durable writes what has changed in one piece.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ class ApplicationBook:
 
     @property
     def position(self) -> Position:
-        """How far the log has been applied; a checkpoint keeps it."""
+        """How far the log has been applied; it is kept in one piece with the stores."""
         return Position(self._offset, self._answers.clock)
 
     def advance(self, watermark: int) -> None:

@@ -85,15 +85,17 @@ class Breaker:
 def _added(slices: tuple[Slice, ...], clock: int, width: int, approved: int) -> tuple[Slice, ...]:
     starts_at = clock // width * width
     oldest = starts_at - (SLICES - 1) * width
-    kept = [each for each in slices if each.starts_at >= oldest]
+    if slices and slices[0].starts_at < oldest:
+        slices = tuple(each for each in slices if each.starts_at >= oldest)
     # A policy that widens the slices may have the last one begin later than the one of now.
-    last = Slice(starts_at, 0, 0, 0)
-    if kept and kept[-1].starts_at >= starts_at:
-        last = kept.pop()
+    if slices and slices[-1].starts_at >= starts_at:
+        slices, last = slices[:-1], slices[-1]
+    else:
+        last = Slice(starts_at, 0, 0, 0)
     now = Slice(
         last.starts_at, last.answered + 1, last.approved + (approved > 0), last.amount + approved
     )
-    return (*kept, now)
+    return (*slices, now)
 
 
 def _is_ordinary(slices: tuple[Slice, ...], band: Band) -> bool:

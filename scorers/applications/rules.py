@@ -127,9 +127,10 @@ def judge(
         return Ruling(Outcome.REFER, 0, Rule.HIGH_PD)
     if figures.elsewhere:
         return Ruling(Outcome.REFER, 0, Rule.DEBT_IN_OTHER_CURRENCY)
-    if application.amount <= figures.lendable:
+    lendable = figures.lendable
+    if application.amount <= lendable:
         return Ruling(Outcome.APPROVE, application.amount, Rule.WITHIN_LIMITS)
-    offer = figures.lendable // terms.step * terms.step
+    offer = lendable // terms.step * terms.step
     if offer >= terms.smallest_amount:
         return Ruling(Outcome.COUNTER_OFFER, offer, binding(figures))
     return Ruling(Outcome.DECLINE, 0, binding(figures))

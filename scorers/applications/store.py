@@ -11,11 +11,7 @@ T = TypeVar("T")
 
 
 class Store(Protocol[T]):
-    """Frozen values by key, of one partition.
-
-    All stores of a partition must come back as they were at one and the same place of the log,
-    the one that `Position` names.
-    """
+    """Frozen values by key, of one partition."""
 
     def get(self, key: tuple[str, ...]) -> T | None:
         """Return the value of a key, or None."""
