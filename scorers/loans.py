@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from features.bounds import Amount, Currency, Identifier, Milliseconds, Version
+from scorers.exposure import Exposure, Line
 from scorers.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class LoanEvent(msgspec.Struct, frozen=True, omit_defaults=True):
         occurred_at: When it happened, in ms; not before the draw.
         amount: Minor units: principal drawn, principal repaid, or all that is overdue by now.
             Needed with `drawn`, `repaid` and `overdue`, ignored with the others.
+        application_id: With `drawn`: the approved application that the loan is drawn on, by the
+            same merchant to the same lender. Its reservation becomes debt.
     """
 
     event_id: Identifier
@@ -69,6 +72,7 @@ class LoanEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     currency: Currency
     occurred_at: Milliseconds
     amount: Amount | None = None
+    application_id: Identifier | None = None
 
 
 class Draw(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -213,6 +217,7 @@ class LoanBook:
 
     Attributes:
         owing: how many loans are not paid back.
+        owed: principal still owed, by merchant and by line.
 
     >>> book = LoanBook()
     >>> drawn = LoanEvent("e1", LoanKind.DRAWN, "l1", "bank", "stall", "loan", "CNY", 1000, 80_000)
@@ -229,6 +234,7 @@ class LoanBook:
         self._loans = (Ledger() if ledger is None else ledger).book("loans", Loan)
         self._of_merchant: defaultdict[str, list[Key]] = defaultdict(list)
         self.owing = 0
+        self.owed = Exposure()
 
     def __len__(self) -> int:
         return len(self._loans)
@@ -258,7 +264,12 @@ class LoanBook:
 
     def outstanding(self, merchant_id: str) -> int:
         """Return what a merchant owes over all lenders, in minor units."""
-        return sum(loan.outstanding for _, loan in self.of(merchant_id))
+        return sum(self.owed.of_merchant(merchant_id).values())
+
+    def counted(self, event: LoanEvent) -> bool:
+        """Tell whether an event of this id and this content has been applied to its loan."""
+        loan = self._loans.get(key_of(event))
+        return loan is not None and loan.events.get(event.event_id) == _checksum(event)
 
     def of(self, merchant_id: str) -> Iterator[tuple[Key, Loan]]:
         """Yield the loans of a merchant in the order of their draws, by the time of each."""
@@ -270,21 +281,32 @@ class LoanBook:
         """Work out anew what follows from the loans, once the ledger has been restored."""
         self._of_merchant.clear()
         self.owing = 0
-        for key, loan in self._loans.items():
-            self._of_merchant[key[0]].append(Key(*key))
+        self.owed = Exposure()
+        for name, loan in self._loans.items():
+            key = Key(*name)
+            self._of_merchant[key.merchant_id].append(key)
             self.owing += loan.status in OWING
+            self.owed.add(key.merchant_id, line_of(key, loan), loan.outstanding)
 
     def _put(self, key: Key, loan: Loan) -> None:
         known = self._loans.get(key)
         if known is None:
             self._of_merchant[key.merchant_id].append(key)
+        else:
+            self.owed.add(key.merchant_id, line_of(key, known), -known.outstanding)
         self.owing += (loan.status in OWING) - (known is not None and known.status in OWING)
+        self.owed.add(key.merchant_id, line_of(key, loan), loan.outstanding)
         self._loans.put(key, loan)
 
 
 def key_of(message: LoanEvent | Example) -> Key:
     """Return the key of the loan that a message is about."""
     return Key(message.merchant_id, message.lender_id, message.loan_id)
+
+
+def line_of(key: Key, loan: Loan) -> Line:
+    """Return the line that a loan belongs to."""
+    return Line(key.lender_id, loan.product, loan.currency)
 
 
 def example_of(event: LoanEvent, loan: Loan, draw: Draw, source: tuple[str, int, int]) -> Example:

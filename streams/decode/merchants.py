@@ -39,9 +39,10 @@ def decode_merchant_event(
     event = _decode(payload)
     if event.currency is not None:
         currency_of(fields["currency"], currency_digits)
-    needed = ("lender_id", "product") if event.kind in CONSENTS else ()
-    needed = ("code_id",) if event.kind in CODES else needed
-    for name in needed:
+    needed = {"lender_id", "product"} if event.kind in CONSENTS else set()
+    if event.kind in CODES:
+        needed = {"code_id"}
+    for name in sorted(needed):
         if getattr(event, name) is None:
             raise Refused(Outcome.MISSING_FIELD, f"{name} is missing, {event.kind} needs it")
     return event

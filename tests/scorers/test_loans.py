@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scorers.exposure import Line
 from scorers.ledger import Ledger
 from scorers.loans import OWING, Became, Draw, Loan, LoanBook, LoanEvent, LoanKind
 
@@ -102,6 +103,13 @@ def test_what_is_owed_follows_draws_and_repayments(told: Told) -> None:
     assert book.owing == 0
 
 
+def test_an_event_has_counted_once_it_is_applied_and_no_other_of_its_id(told: Told) -> None:
+    drawn = event(LoanKind.DRAWN)
+    assert told.book.counted(drawn)
+    assert not told.book.counted(msgspec.structs.replace(drawn, amount=2_000))
+    assert not told.book.counted(event(LoanKind.DRAWN, loan_id="l2"))
+
+
 def test_a_repayment_that_is_repeated_counts_once(told: Told) -> None:
     repaid = event(LoanKind.REPAID, amount=400)
     assert told.tell(repaid, repaid) == [Became.APPLIED, Became.DUPLICATE]
@@ -178,6 +186,7 @@ def test_interrupted_anywhere_the_book_goes_on_as_if_nothing_had_happened(
             assert (verdict.became, verdict.draw) == (quietly[n].became, quietly[n].draw)
     assert list(after.of("stall")) == list(quiet.of("stall"))
     assert after.owing == quiet.owing
+    assert after.owed.of_merchant("stall") == quiet.owed.of_merchant("stall")
 
 
 @given(EVENTS)
@@ -191,6 +200,8 @@ def test_what_is_owed_is_never_negative_and_nothing_when_nobody_owes(
         for _, loan in book.of("stall"):
             assert 0 <= loan.overdue <= loan.outstanding <= loan.drawn
             assert loan.outstanding == 0 or loan.status in OWING
+    owed = sum(loan.outstanding for _, loan in book.of("stall"))
+    assert book.outstanding("stall") == book.owed.of_line(Line("bank", "loan", "CNY")) == owed
     ended = [loan for _, loan in book.of("stall") if loan.ended_at is not None]
     assert examples == len(ended)
     assert book.owing == sum(loan.status in OWING for _, loan in book.of("stall"))

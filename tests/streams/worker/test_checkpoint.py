@@ -9,6 +9,7 @@ import pytest
 from faust.types import TP
 
 from features.calendar import load_zone
+from scorers.catalogue import BEGINNING
 from scorers.loans import Draw, LoanEvent, LoanKind
 from scorers.partition import Partition
 from streams.settings import Settings
@@ -35,7 +36,7 @@ class StubApp:
     def __init__(self) -> None:
         self.holding = Holding(NUMBER, Partition(load_zone("Asia/Shanghai")))
         self.holding.active = True
-        self.holding.checkpoint = CheckpointRecord(-1, {}, 0, 0)
+        self.holding.checkpoint = CheckpointRecord(-1, {}, 0, BEGINNING)
         self.settings = Settings(compression="none")
         self.batch_producer = self.outbox = self.fold_consumer = self.consumer = self
         self.versions = SimpleNamespace(newer_than=lambda _: False)

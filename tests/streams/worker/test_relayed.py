@@ -53,7 +53,7 @@ def test_an_event_goes_to_whom_its_topic_names_and_only_once() -> None:
     def take(arrival: Arrival, outputs: Outputs, metrics: Any) -> None:
         told.append((arrival.relayed.topic, arrival.offset))
 
-    events = RelayedEvents({"loans": take, "applications": take}, None)  # type: ignore[arg-type]
+    events = RelayedEvents({"loans": take, "applications": take}, {}, None)  # type: ignore[arg-type]
     fold = fold_of([(b"m1", relayed("loans")), (b"m1", relayed("applications"))])
     held, outputs = holding(), Outputs([], [], [])
     for i in (0, 1, 0, 1):
@@ -63,7 +63,7 @@ def test_an_event_goes_to_whom_its_topic_names_and_only_once() -> None:
 
 
 def test_an_event_of_a_topic_that_is_not_relayed_is_set_aside_as_it_came() -> None:
-    events = RelayedEvents({}, None)  # type: ignore[arg-type]
+    events = RelayedEvents({}, {}, None)  # type: ignore[arg-type]
     fold = fold_of([(b"m1", relayed("models"))])
     outputs = Outputs([], [], [])
     events.apply(holding(), fold, 0, outputs)
