@@ -20,10 +20,14 @@ from features.prefetch import foresee_row, foresee_slots
 from features.roll import roll
 from features.rows import add
 from features.update import apply_event, would_overflow
+from features.vector import compute
 from features.views import as_rows
 from scorers.cover import count_month, roll_months
 from scorers.entitlements import as_records
 from scorers.evaluation import BY_EVENT, BY_TIME, COUNT, MOST_UPDATES, evaluate
+from scorers.limits import as_policies
+from scorers.reasons import effects, strongest
+from scorers.scorecard import probability
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -335,6 +339,19 @@ def evaluate_all(
         roll(row, clock[WATERMARK], book.zone)
         evaluate(row, i, 0, BY_TIME, hash_at(keys, i), book, scratch, updates, cursor)
     return True
+
+
+@kernel
+def score_one(
+    i: int, table: NDArray[np.uint8], book: Book, scratch: Scratch, reasons: NDArray[np.int16]
+) -> float:
+    """Return the PD of row `i` as it stands, and fill in what speaks most for or against it."""
+    compute(as_rows(table)[i], scratch.vector)
+    pd = probability(scratch.vector, book.weights, scratch.contributions)
+    policy = as_policies(book.policies.table)[0]
+    effects(scratch.vector, scratch.contributions, pd, book.weights, policy, scratch.effect)
+    strongest(scratch.vector, scratch.effect, book.weights, reasons, scratch.contributions)
+    return pd
 
 
 @kernel

@@ -45,7 +45,8 @@ RECORD: Final = np.dtype(
         ("limit", "<i8", (ENTITLEMENTS,)),
         ("raised_at", "<i8", (ENTITLEMENTS,)),
         ("version", "<u4", (ENTITLEMENTS,)),
-        ("standing", "<i4", (ENTITLEMENTS,)),
+        ("standing", "<i4", (ENTITLEMENTS + 1,)),
+        ("standing_offset", "<i8", (ENTITLEMENTS + 1,)),
         ("version_floor", "<u4"),
         ("month", "<i4"),
         ("month_net", "<i8", (2,)),
@@ -83,7 +84,10 @@ class Entitled(Protocol):
     version: NDArray[np.uint32]
     """Of the last limit update."""
     standing: NDArray[np.int32]
-    """What is left of the limit by how the merchant pays back, in 1/10,000 (`FULL`)."""
+    """What is left of the limit by how the merchant pays back, in 1/10,000 (`FULL`); the last
+    entry is for everybody's policy."""
+    standing_offset: NDArray[np.int64]
+    """Offset in the log of what led to each standing; -1 before anything has."""
     version_floor: int
     """Versions of what it enrols for from now on are above this one."""
     month: int
@@ -244,6 +248,8 @@ class Entitlements:
         record.schema_version = RECORD_SCHEMA_VERSION
         record.offset = record.source_offset = record.since = -1
         record.raised_at[:] = -1
+        record.standing[:] = FULL
+        record.standing_offset[:] = -1
         return record
 
     def put(self, row: int, draft: Entitled) -> None:
@@ -259,7 +265,7 @@ class Entitlements:
         record = self.of(row)
         if record is None:
             return
-        for entry in np.flatnonzero((record.standing == GONE) & (record.key != 0)):
+        for entry in np.flatnonzero((record.standing[:ENTITLEMENTS] == GONE) & (record.key != 0)):
             record.version_floor = max(int(record.version_floor), int(record.version[entry]))
             record.key[entry] = 0
 

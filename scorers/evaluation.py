@@ -199,11 +199,15 @@ def evaluate(
     as_of = row.clock
     policies = as_policies(book.policies.table)
     number = int(book.of_row[i]) - 1
-    closed = number >= 0 and as_records(book.entitled)[number].closed != 0
+    standing, closed = FULL, False
+    if number >= 0:
+        known = as_records(book.entitled)[number]
+        closed, standing = known.closed != 0, int(known.standing[ENTITLEMENTS])
+    if closed:
+        standing = _CLOSED
     policy = policies[0]
     held_out = drawn < policy.hold_out_share
     previous, version, raised_at = row.limit, row.limit_version, row.raised_at
-    standing = _CLOSED if closed else FULL
     limit, waits = _anew(row, held_out, pd, previous, version, raised_at, standing, policy, scratch)
     if limit != previous:
         row.limit = limit
@@ -235,12 +239,12 @@ def evaluate(
                 continue
             held_out = drawn < policy.hold_out_share
             previous, raised_at = record.limit[entry], record.raised_at[entry]
-            known = record.version[entry] if raised_at >= 0 else 0
+            version = record.version[entry] if raised_at >= 0 else 0
             standing = _CLOSED if closed else record.standing[entry]
             waits = False
             if policy.rule == CREDIT:
                 limit, waits = _anew(
-                    row, held_out, pd, previous, known, raised_at, standing, policy, scratch
+                    row, held_out, pd, previous, version, raised_at, standing, policy, scratch
                 )
             elif row.currency == policy.currency and as_of < policy.ends_at and standing > 0:
                 limit = cover_of(record, policy)

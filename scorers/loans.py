@@ -38,6 +38,7 @@ class LoanKind(StrEnum):
 
 NEED_AMOUNT = frozenset({LoanKind.DRAWN, LoanKind.REPAID, LoanKind.OVERDUE})
 ENDS = frozenset({LoanKind.SETTLED, LoanKind.DEFAULTED, LoanKind.WRITTEN_OFF})
+LATE = frozenset({LoanKind.OVERDUE, LoanKind.DEFAULTED, LoanKind.WRITTEN_OFF})
 OWING = frozenset({LoanKind.DRAWN, LoanKind.OVERDUE, LoanKind.DEFAULTED})
 """Kinds after which something is still owed."""
 
@@ -148,6 +149,7 @@ class Loan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ended_at: event time of the first end, epoch ms; None while it runs.
         events: checksum of each event's content, by `event_id`.
         draw: what was known at the draw; None once the example is out.
+        late: something has been overdue, now or before.
         schema_version: of this layout.
     """
 
@@ -161,6 +163,7 @@ class Loan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ended_at: int | None
     events: dict[str, int]
     draw: Draw | None
+    late: bool = False
     schema_version: int = LOAN_SCHEMA_VERSION
 
 
@@ -400,6 +403,7 @@ def _changed(loan: Loan, event: LoanEvent) -> Loan:
         ended_at=event.occurred_at if ends else loan.ended_at,
         events={**loan.events, event.event_id: _checksum(event)},
         draw=None if ends else loan.draw,
+        late=loan.late or event.kind in LATE,
     )
 
 

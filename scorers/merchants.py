@@ -128,4 +128,5 @@ class Enrolment:
         record.raised_at[entry] = -1
         record.version[entry] = record.version_floor
         record.standing[entry] = FULL
+        record.standing_offset[entry] = -1
         return None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import numpy as np
 
-from features.events import Outcome, currency_index
+from features.events import Outcome, currency_code, currency_index
 from features.hashing import hash_of
 from features.layout import ROW
 from features.pages import Duplicates, read_page
@@ -22,6 +22,7 @@ from scorers.evaluation import COUNT, MOST_UPDATES, Book, Updates, allocate_upda
 from scorers.loans import Draw
 from scorers.policy import EVERYBODYS, PolicyName
 from scorers.prior import BUILT_IN as BUILT_IN_SCORECARD
+from scorers.reasons import REASONS_GIVEN
 from scorers.scorecard import Scorecard, probability, weights_of
 
 if TYPE_CHECKING:
@@ -57,6 +58,31 @@ class ChangedRows(NamedTuple):
     """Bytes of each id."""
     rows: NDArray[np.uint8]
     """Shape (rows, ROW.itemsize), or (rows, WIDTH) of those that are enrolled for something."""
+
+
+class Known(NamedTuple):
+    """What is known of a merchant for a decision on one product."""
+
+    enrolled: bool
+    """For the product; everybody is for everybody's."""
+    closed: bool
+    currency: str
+    """ISO 4217 code; empty before the first payment."""
+    limit: int
+    """With this lender for this product, minor units."""
+    limit_version: int
+    everybodys_limit: int
+    """By the policy that every merchant has: what all lenders together may lend, minor units."""
+    probability_of_default: float
+    reasons: tuple[int, ...]
+    """What speaks most for or against it (`reason_code`), the strongest first."""
+
+
+NOBODY = Known(
+    enrolled=False, closed=False, currency="", limit=0, limit_version=0, everybodys_limit=0,
+    probability_of_default=1.0, reasons=(),
+)  # fmt: skip
+"""A merchant of whom nothing is known."""
 
 
 class Amendment(Protocol):
@@ -113,6 +139,11 @@ class Partition:
         self._cursor = np.zeros(4, np.int64)
         self._on_updates: Callable[[Updates], None] | None = None
         self.activate(version or Version())
+
+    @property
+    def zone(self) -> Zone:
+        """Time zone of the merchants' local days."""
+        return self._zone
 
     @property
     def version(self) -> Version:
@@ -388,6 +419,34 @@ class Partition:
         compute(row_at(row and row[: ROW.itemsize], at, self._zone), vector)
         pd = probability(vector, self._weights, contributions)
         return Draw(named(vector), pd, self._version.scorecard.version)
+
+    def known_of(self, merchant_id: bytes, name: PolicyName) -> Known:
+        """Return what a decision on one product stands on, as of the merchant's last event."""
+        number = self._rows.find(merchant_id)
+        if number < 0:
+            return NOBODY
+        row, reasons = self._rows.row(number), np.zeros(REASONS_GIVEN, np.int16)
+        pd = engine.score_one(number, self._rows.table, self._book(), self._scratch, reasons)
+        known = Known(
+            enrolled=name == EVERYBODYS, closed=False,
+            currency=currency_code(int(row.currency)) if row.currency >= 0 else "",
+            limit=int(row.limit) if name == EVERYBODYS else 0,
+            limit_version=int(row.limit_version) if name == EVERYBODYS else 0,
+            everybodys_limit=int(row.limit), probability_of_default=pd,
+            reasons=tuple(reasons.tolist()),
+        )  # fmt: skip
+        record = self._entitlements.of(number)
+        if record is None:
+            return known
+        known = known._replace(closed=bool(record.closed))
+        entry = np.flatnonzero(record.key == np.uint64(name.key))
+        if not len(entry):
+            return known
+        return known._replace(
+            enrolled=True,
+            limit=int(record.limit[entry[0]]),
+            limit_version=int(record.version[entry[0]]),
+        )
 
     def row_bytes(self, merchant_id: bytes) -> bytes | None:
         """Return the row of a merchant as the changelog carries it, or None."""

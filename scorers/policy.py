@@ -15,6 +15,8 @@ import msgspec
 from features.bounds import LARGEST_AMOUNT, Identifier, Milliseconds, Version
 from features.events import currency_index
 from features.hashing import hash_of
+from scorers.applications.terms import Lending, Terms, wrong_lending
+from scorers.entitlements import FULL, MOST_STANDING
 from scorers.funds.terms import FundTerms
 
 # The features that a policy looks at, beside the volume, each through one `Factor`.
@@ -80,6 +82,33 @@ class Factor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     floor: float
 
 
+class OverdueBand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is left of a limit while something is overdue.
+
+    Attributes:
+        share: of what is owed, from which on this band holds, 0 to 1.
+        standing: share of the limit that is left, in 1/10,000, 0 to 10,000.
+    """
+
+    share: float
+    standing: int
+
+
+class Servicing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What paying back does to a limit.
+
+    Attributes:
+        overdue: bands; of those that are reached the lowest standing counts.
+        bonus_of_a_loan: what each loan that was paid back and never overdue adds to the limit,
+            in 1/10,000 of it.
+        most_bonus: most that all of them add, in 1/10,000; the cap stays what it is.
+    """
+
+    overdue: tuple[OverdueBand, ...] = (OverdueBand(0.0, 5_000), OverdueBand(0.5, 0))
+    bonus_of_a_loan: int = 0
+    most_bonus: int = 0
+
+
 class Cover(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How insurance cover grows with payments; docs/cover.md has the formula.
 
@@ -127,6 +156,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         cool_down_ms: least event time between two raises, in milliseconds.
         hold_out_share: share of the merchants, 0 to 0.1, whose limit is the starter amount
             whatever they collect; 0 for none.
+        lending: how applications are answered; of loans and trade credit.
+        servicing: what paying back does to the limit.
         cover: with `insurance` only: the limit is a cover, which follows this rule, the step and
             the cap, and none of the others.
         fund: with `fund_sweep` only: what may be redeemed at once. It has no limit.
@@ -160,8 +191,16 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     raise_step: int = 500_000
     cool_down_ms: int = 86_400_000
     hold_out_share: float = 0.01
+    lending: Lending = Lending()
+    servicing: Servicing = Servicing()
     cover: Cover | None = None
     fund: FundTerms | None = None
+
+    @property
+    def terms(self) -> Terms:
+        """What applications are answered by."""
+        lending = msgspec.structs.asdict(self.lending)
+        return Terms(version=self.version, currency=self.currency, **lending)
 
     @property
     def name(self) -> PolicyName:
@@ -232,6 +271,17 @@ def _wrong_parts(policy: Policy) -> list[str]:
             wrong.append(f"cover.rate is {policy.cover.rate}, not in (0, {LARGEST_COVER_RATE}]")
         if not 0 <= policy.cover.carry <= 1:
             wrong.append(f"cover.carry is {policy.cover.carry}, not in [0, 1]")
+    wrong.extend(f"lending: {each}" for each in wrong_lending(policy.lending))
+    wrong.extend(
+        f"servicing.overdue has {band}, whose share is not in [0, 1] or standing not in [0, {FULL}]"
+        for band in policy.servicing.overdue
+        if not (0 <= band.share <= 1 and 0 <= band.standing <= FULL)
+    )
+    wrong.extend(
+        f"servicing.{name} is {getattr(policy.servicing, name)}, not in [0, {MOST_STANDING - FULL}]"
+        for name in ("bonus_of_a_loan", "most_bonus")
+        if not 0 <= getattr(policy.servicing, name) <= MOST_STANDING - FULL
+    )
     if policy.fund is not None:
         wrong.extend(f"fund: {each}" for each in policy.fund.wrong())
         if policy.fund.currency != policy.currency:

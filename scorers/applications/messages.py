@@ -159,7 +159,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     schema_version: Literal[1] = 1
 
 
-class BudgetWanted(msgspec.Struct, frozen=True):
+class BudgetWanted(msgspec.Struct, frozen=True, tag_field="type", tag="budget_wanted"):
     """A partition asks the others for a part of a lender's budget.
 
     Of one `partition` they come in the order of `source_offset`; one at or below the highest
@@ -182,7 +182,7 @@ class BudgetWanted(msgspec.Struct, frozen=True):
     source_offset: Offset
 
 
-class BudgetGiven(msgspec.Struct, frozen=True):
+class BudgetGiven(msgspec.Struct, frozen=True, tag_field="type", tag="budget_given"):
     """A partition gives another one a part of its share of a lender's budget.
 
     Of one `from_partition` they come in the order of `source_offset`; one at or below the highest

@@ -67,12 +67,10 @@ class Band(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     cool_off_ms: int = 900_000
 
 
-class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Lending(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a lender's policy says of applications for one product.
 
     Attributes:
-        version: of the policy.
-        currency: ISO 4217 code; nothing is lent in another one.
         yearly_rate_bps: price of a year, basis points, up to 100,000.
         smallest_amount: least amount that is lent, minor units.
         step: an offer is a multiple of it, minor units.
@@ -86,8 +84,6 @@ class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         band: what is ordinary; None for no circuit breaker.
     """
 
-    version: int
-    currency: str = "CNY"
     yearly_rate_bps: int = 1_500
     smallest_amount: int = 10_000
     step: int = 10_000
@@ -97,6 +93,18 @@ class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     suppliers: frozenset[str] = frozenset()
     longest_term_days: int = 90
     band: Band | None = None
+
+
+class Terms(Lending, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What applications for one product are answered by.
+
+    Attributes:
+        version: of the policy.
+        currency: ISO 4217 code; nothing is lent in another one.
+    """
+
+    version: int
+    currency: str = "CNY"
 
 
 def check_standing(standing: Standing) -> None:
@@ -123,8 +131,18 @@ def check_terms(terms: Terms) -> None:
     Raises:
         ValueError: lists everything that is wrong.
     """
+    wrong = [
+        *_outside({"version": (terms.version, 0, LARGEST_AMOUNT)}),
+        *_wrong_currency(terms.currency),
+        *wrong_lending(terms),
+    ]
+    if wrong:
+        raise ValueError("terms refused: " + "; ".join(wrong))
+
+
+def wrong_lending(terms: Lending) -> list[str]:
+    """Return everything that is wrong with what a policy says of applications."""
     bounds = {
-        "version": (terms.version, 0, LARGEST_AMOUNT),
         "yearly_rate_bps": (terms.yearly_rate_bps, 0, _HIGHEST_RATE_BPS),
         "smallest_amount": (terms.smallest_amount, 1, LARGEST_AMOUNT),
         "step": (terms.step, 1, LARGEST_AMOUNT),
@@ -133,15 +151,13 @@ def check_terms(terms: Terms) -> None:
         "longest_term_days": (terms.longest_term_days, 1, _LONGEST_TERM_DAYS),
     }
     wrong = _outside(bounds)
-    wrong.extend(_wrong_currency(terms.currency))
     if terms.refer_from_pd is not None and not 0 < terms.refer_from_pd <= 1:
         wrong.append(f"refer_from_pd is {terms.refer_from_pd}, not in (0, 1]")
     if "" in terms.suppliers:
         wrong.append("suppliers has an empty name")
     if terms.band is not None:
         wrong.extend(_wrong_band(terms.band))
-    if wrong:
-        raise ValueError("terms refused: " + "; ".join(wrong))
+    return wrong
 
 
 def _wrong_band(band: Band) -> list[str]:

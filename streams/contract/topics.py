@@ -88,6 +88,30 @@ def _merchant_events() -> tuple[type[msgspec.Struct], ...]:
     return (MerchantEvent,)
 
 
+def _applications() -> tuple[type[msgspec.Struct], ...]:
+    from scorers.applications.messages import Application
+
+    return (Application,)
+
+
+def _decisions() -> tuple[type[msgspec.Struct], ...]:
+    from scorers.applications.messages import Decision
+
+    return (Decision,)
+
+
+def _fund_events() -> tuple[type[msgspec.Struct], ...]:
+    from scorers.funds.events import FundEvent
+
+    return (FundEvent,)
+
+
+def _fund_answers() -> tuple[type[msgspec.Struct], ...]:
+    from scorers.funds.events import FundAnswer
+
+    return (FundAnswer,)
+
+
 def _examples() -> tuple[type[msgspec.Struct], ...]:
     from scorers.loans import Example
 
@@ -160,31 +184,93 @@ class Topics:
     @property
     def loan_events(self) -> Topic:
         """What happens to the loans that merchants have drawn."""
-        return Topic(
-            name=f"{self.prefix}loan-events",
-            doc="Draws, repayments and ends of loans; the worker relays them to `payments`.",
-            key="merchant_id",
-            partitions=self.partitions,
-            retention_ms=7 * DAY_MS,
-            types=_loan_events,
-            writers=("lender",),
-            readers=("worker",),
+        return self._relayed(
+            "loan-events", "Draws, repayments and ends of loans", _loan_events, ("lender",)
         )
 
     @property
     def merchant_events(self) -> Topic:
         """What merchants say of themselves: what they consent to, that they have closed."""
+        return self._relayed(
+            "merchant-events",
+            "Registrations, consents and closures of merchants",
+            _merchant_events,
+            ("payment system",),
+        )
+
+    @property
+    def applications(self) -> Topic:
+        """What merchants ask lenders for."""
+        return self._relayed(
+            "applications", "Applications of merchants for credit", _applications, ("lender",)
+        )
+
+    @property
+    def fund_events(self) -> Topic:
+        """What merchants put into funds and want back from them."""
+        return self._relayed(
+            "fund-events",
+            "Subscriptions to funds, and requests to redeem",
+            _fund_events,
+            ("lender",),
+        )
+
+    def _relayed(
+        self, name: str, doc: str, types: Callable[[], tuple[type[msgspec.Struct], ...]],
+        writers: tuple[str, ...],
+    ) -> Topic:  # fmt: skip
+        """A topic whose events the worker puts into the merchant's place in the log."""
         return Topic(
-            name=f"{self.prefix}merchant-events",
-            doc="Registrations, consents and closures of merchants; the worker relays them to "
-            "`payments`.",
+            name=f"{self.prefix}{name}",
+            doc=f"{doc}; the worker relays them to `payments`.",
             key="merchant_id",
             partitions=self.partitions,
             retention_ms=7 * DAY_MS,
-            types=_merchant_events,
-            writers=("payment system",),
+            types=types,
+            writers=writers,
             readers=("worker",),
         )
+
+    def decisions(self, lender: str) -> Topic:
+        """Answers to the applications to one lender.
+
+        Raises:
+            KeyError: No such lender here.
+        """
+        return self._of_lender(
+            "decisions", lender, "Answers to the applications to this lender.", _decisions
+        )
+
+    def fund_answers(self, lender: str) -> Topic:
+        """Answers to the redemptions from one distributor.
+
+        Raises:
+            KeyError: No such lender here.
+        """
+        return self._of_lender(
+            "fund-answers", lender, "Answers to redemptions from this distributor.", _fund_answers
+        )
+
+    def _of_lender(
+        self, name: str, lender: str, doc: str,
+        types: Callable[[], tuple[type[msgspec.Struct], ...]],
+    ) -> Topic:  # fmt: skip
+        """A topic that only one lender reads."""
+        self._require(lender)
+        return Topic(
+            name=f"{self.prefix}{name}.{lender}",
+            doc=doc,
+            key="merchant_id",
+            partitions=self.partitions,
+            retention_ms=7 * DAY_MS,
+            types=types,
+            writers=("worker",),
+            readers=(f"lender {lender}",),
+        )
+
+    def _require(self, lender: str) -> None:
+        if lender not in self.lenders:
+            raise KeyError(f"no lender {lender!r}: there are {', '.join(self.lenders)}")
 
     @property
     def examples(self) -> Topic:
@@ -210,8 +296,7 @@ class Topics:
         Raises:
             KeyError: No such lender here.
         """
-        if lender not in self.lenders:
-            raise KeyError(f"no lender {lender!r}: there are {', '.join(self.lenders)}")
+        self._require(lender)
         return Topic(
             name=f"{self.prefix}limit-updates.{lender}",
             doc="What each merchant may have from this lender; the latest of each merchant stays.",
@@ -324,9 +409,13 @@ class Topics:
         """Every topic, in the order of the path of a payment."""
         yield self.payments
         yield self.merchant_events
+        yield self.applications
         yield self.loan_events
+        yield self.fund_events
         for lender in self.lenders:
             yield self.limit_updates(lender)
+            yield self.decisions(lender)
+            yield self.fund_answers(lender)
         yield self.dead_letters
         yield self.examples
         yield self.models

@@ -26,6 +26,14 @@ from prometheus_client import (
 
 from features.events import Kind, Outcome
 from scorers import merchants
+from scorers.applications.book import SENTENCES as OF_APPLICATIONS
+from scorers.applications.book import Became as ApplicationBecame
+from scorers.applications.book import Verdict as ApplicationVerdict
+from scorers.applications.messages import Decision
+from scorers.applications.messages import Outcome as DecisionOutcome
+from scorers.funds.book import SENTENCES as OF_FUNDS
+from scorers.funds.book import Became as FundBecame
+from scorers.funds.events import FundKind
 from scorers.loans import SENTENCES, Became, LoanKind
 from scorers.merchants import MerchantKind
 from streams.observability.health import Health
@@ -45,7 +53,10 @@ _OF_PAYMENTS: Final = tuple(
     or Outcome.NULL_VALUE <= outcome < Outcome.SLOW
 )
 
-_OF_RELAYED: Final = dict.fromkeys(str(code) for code in (*SENTENCES, *merchants.SENTENCES))
+_OF_RELAYED: Final = dict.fromkeys(
+    str(code)
+    for code in (*SENTENCES, *merchants.SENTENCES, *OF_APPLICATIONS, *OF_FUNDS, "no_policy")
+)
 
 DEAD_LETTER_REASONS: Final = (
     *_OF_PAYMENTS,
@@ -130,6 +141,34 @@ class Metrics:
         self._merchant_events = Counter(
             "duoshou_merchant_events_total",
             "Merchant events in their place in the log, by kind and by what became of them.",
+            ("kind", "outcome"),
+            registry=registry,
+        )
+        self._applications = Counter(
+            "duoshou_applications_total",
+            "Applications in their place in the log, by the answer or by what became of them.",
+            ("outcome",),
+            registry=registry,
+        )
+        self._decision_latency = Histogram(
+            "duoshou_application_to_decision_seconds",
+            "From an application's own timestamp to its decision being handed to the broker.",
+            buckets=UPDATE_BUCKETS,
+            registry=registry,
+        )
+        self._approved_amount = Counter(
+            "duoshou_approved_minor_units_total",
+            "Amounts approved, in minor units of whatever currency.",
+            registry=registry,
+        )
+        self._breakers_opened = Counter(
+            "duoshou_circuit_breakers_opened_total",
+            "Times that approvals left their band, so that a person decides for a while.",
+            registry=registry,
+        )
+        self._fund_events = Counter(
+            "duoshou_fund_events_total",
+            "Fund events in their place in the log, by kind and by what became of them.",
             ("kind", "outcome"),
             registry=registry,
         )
@@ -257,6 +296,12 @@ class Metrics:
                 self._loan_events.labels(kind.value, became.value)
         for merchant_kind in MerchantKind:
             self._merchant_events.labels(merchant_kind.value, "applied")
+        for answer in (*DecisionOutcome, *ApplicationBecame):
+            if answer is not ApplicationBecame.ANSWERED:
+                self._applications.labels(answer.value)
+        for fund_kind in FundKind:
+            for fund_became in FundBecame:
+                self._fund_events.labels(fund_kind.value, fund_became.value)
         for direction in ("raise", "cut"):
             self._limit_updates.labels(direction)
         # Looking a child up by its labels costs more than the observation: a fold makes several.
@@ -347,6 +392,25 @@ class Metrics:
     def merchant_event(self, kind: MerchantKind, outcome: str) -> None:
         """A merchant event met its place in the log: ``applied``, or why it was refused."""
         self._merchant_events.labels(kind.value, outcome).inc()
+
+    def application(self, verdict: ApplicationVerdict) -> None:
+        """An application met its place in the log."""
+        outcome = str(verdict.became)
+        if verdict.became is ApplicationBecame.ANSWERED and verdict.decision is not None:
+            outcome = str(verdict.decision.outcome)
+        self._applications.labels(outcome).inc()
+        if verdict.opened:
+            self._breakers_opened.inc()
+
+    def decided(self, decision: Decision, seconds: float) -> None:
+        """A decision is published, ``seconds`` after the application's own timestamp."""
+        self._decision_latency.observe(max(0.0, seconds))
+        if decision.outcome is DecisionOutcome.APPROVE:
+            self._approved_amount.inc(decision.amount)
+
+    def fund_event(self, kind: FundKind, became: FundBecame) -> None:
+        """A fund event met its place in the log."""
+        self._fund_events.labels(kind.value, became.value).inc()
 
     # -- durability
 

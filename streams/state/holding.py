@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from scorers.accounts import Accounts
 from scorers.catalogue import Moment
-from scorers.ledger import Ledger
-from scorers.loans import LoanBook
 from scorers.partition import Partition
 from streams.dead_letters import field
 from streams.transport.inputs import NOTHING
@@ -51,8 +50,7 @@ class Holding:
     Attributes:
         number: the Kafka partition.
         partition: rows, payment ids and event-time clock.
-        ledger: what has been decided one event at a time.
-        loans: its book of loans.
+        accounts: loans, applications and holdings, decided one event at a time.
         active: this worker owns the partition and has recovered it.
         applied: offset of the last input record applied since the partition became active.
         durable: offset of the last input record covered by a finished checkpoint.
@@ -67,8 +65,7 @@ class Holding:
         self.number = number
         self.partition = partition
         self.active = False
-        self.ledger = Ledger()
-        self.loans = LoanBook(self.ledger)
+        self.accounts = Accounts(partition.zone)
         self.applied = NOTHING
         self.durable = NOTHING
         self.newest_timestamp = 0
@@ -127,7 +124,7 @@ class Holding:
         for i in range(len(fold)):
             key = field(fold, records.key_at[i], records.key_length[i])
             value = field(fold, records.value_at[i], records.value_length[i])
-            self.ledger.restore(key or b"", value)
+            self.accounts.ledger.restore(key or b"", value)
         self.reached(fold.topic, fold.last_offset)
 
     def passed_over(self, fold: Fold) -> None:

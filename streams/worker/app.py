@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from faust.types import TP
 
 from features.calendar import load_zone
+from scorers.applications.book import Place
 from scorers.partition import Partition
 from streams.brokers.clients import client_options
 from streams.ending import end_process
@@ -51,11 +52,11 @@ class App(FoldApp):
     """One for each topic whose events are put into the log of their merchant."""
 
     payments_topic: str
-    loan_events_topic: str
-    merchant_events_topic: str
     examples_topic: str
     limit_updates_topics: dict[str, str]
-    """By lender."""
+    decisions_topics: dict[str, str]
+    fund_answers_topics: dict[str, str]
+    """By lender, as the two before."""
     dead_letters_topic: str
     rows_topic: str
     ledger_topic: str
@@ -109,9 +110,11 @@ def make_app(settings: Settings, topics: Topics, metrics: Metrics) -> App:
     app.limit_updates_topics = {
         lender: topics.limit_updates(lender).name for lender in topics.lenders
     }
+    app.decisions_topics = {lender: topics.decisions(lender).name for lender in topics.lenders}
+    app.fund_answers_topics = {
+        lender: topics.fund_answers(lender).name for lender in topics.lenders
+    }
     app.dead_letters_topic = topics.dead_letters.name
-    app.loan_events_topic = topics.loan_events.name
-    app.merchant_events_topic = topics.merchant_events.name
     app.examples_topic = topics.examples.name
     app.rows_topic = topics.rows_changelog.name
     app.ledger_topic = topics.ledger_changelog.name
@@ -218,7 +221,8 @@ def activate(app: App, holding: Holding) -> None:
         version = app.versions.named_by(record)
         holding.partition.restore_clock(record.clock)
     holding.partition.activate(version)
-    holding.loans.rebuild()
+    place = Place(app.payments_topic, holding.number, app.settings.partitions)
+    holding.accounts.begin(place)
     app.metrics.version_activated(version)
     holding.applied = NOTHING
     holding.durable = NOTHING
@@ -232,7 +236,7 @@ async def report_partitions(app: App) -> None:
         for holding in app.holdings.active():
             partition = holding.partition
             app.metrics.partition_size(holding.number, len(partition), partition.payment_ids)
-            app.metrics.loans_owing(holding.number, holding.loans.owing)
+            app.metrics.loans_owing(holding.number, holding.accounts.loans.owing)
             records = app.lag_records(app.input_tp(holding.number))
             waited = time.time() - holding.newest_timestamp / 1000.0 if records else 0.0
             app.metrics.lag(app.payments_topic, holding.number, records, max(0.0, waited))

@@ -173,7 +173,7 @@ class Checkpointer:
             if await self._send(holding, topic, batches):
                 tp: TP = self._app.input_tp(holding.number)
                 ends = await self._app.consumer.highwaters(tp)
-                holding.ledger.repeat(ends[tp] - 1)
+                holding.accounts.ledger.repeat(ends[tp] - 1)
 
     async def _send(self, holding: Holding, topic: str, batches: list[EncodedBatch]) -> bool:
         """Write batches to a changelog; tells whether somebody else had written there before.
@@ -240,7 +240,7 @@ def _cut_ledger(holding: Holding) -> LedgerCut:
     now = time.monotonic()
     mark = now - holding.marked_at > REMARK_AFTER_S
     bury = now - holding.buried_at > BURY_EVERY_S
-    cut = holding.ledger.cut(holding.applied, mark=mark, bury=bury)
+    cut = holding.accounts.ledger.cut(holding.applied, mark=mark, bury=bury)
     if cut.mark is not None:
         holding.marked_at = now
     if bury:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,9 +17,8 @@ from streams.dead_letters import DeadLetter, dead_letters, field
 from streams.decode.routing import mark_misrouted, murmur2
 from streams.wire.encode import encode_messages
 from streams.wire.records import headers
+from streams.worker.handlers import of_ledger, of_rows
 from streams.worker.limit_updates import LimitUpdates
-from streams.worker.loans import apply_loan_event
-from streams.worker.merchants import apply_merchant_event
 from streams.worker.relayed import Outputs, RelayedEvents, publish_to_log
 
 if TYPE_CHECKING:
@@ -40,11 +40,7 @@ class PaymentProcessor:
     def __init__(self, app: App) -> None:
         self._app = app
         self._updates = LimitUpdates(app.settings, app.payments_topic)
-        self._relayed = RelayedEvents(
-            {app.loan_events_topic: apply_loan_event},
-            {app.merchant_events_topic: apply_merchant_event},
-            app.metrics,
-        )
+        self._relayed = RelayedEvents(of_ledger(app), of_rows(app), app.metrics)
 
     async def process(self, fold: Fold, generation: int) -> None:
         """Apply a fold and publish what follows from it.
@@ -76,7 +72,7 @@ class PaymentProcessor:
         began = time.perf_counter()
         misrouted = mark_misrouted(events, text, fold.partition, partitions)
         moved: list[Updates] = []
-        outputs = Outputs([], [], [])
+        outputs = Outputs.none(partitions)
         holding.partition.apply(
             events, text, lambda updates: moved.append(_copy(updates)),
             lambda i: self._relayed.apply(holding, fold, i, outputs),
@@ -92,6 +88,7 @@ class PaymentProcessor:
             await self._send_home(holding, fold, events, text, partitions)
         if outputs.examples:
             await self._publish_examples(holding, outputs.examples)
+        await self._publish_answers(holding, fold, outputs)
         await publish_to_log(self._app, holding, outputs.messages)
         await self._set_aside(holding, fold, outputs.letters)
         metrics.batch_applied(events.kind, events.outcome)
@@ -146,6 +143,24 @@ class PaymentProcessor:
         messages = [(key_of(each).encoded(), msgspec.json.encode(each)) for each in examples]
         for batch in encode_messages(messages, compression=self._app.settings.compression):
             await self._app.outbox.publish(holding.number, self._app.examples_topic, 0, batch)
+
+    async def _publish_answers(self, holding: Holding, fold: Fold, outputs: Outputs) -> None:
+        """Publish decisions and fund answers, each on the topic of its lender."""
+        answers: defaultdict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
+        for i, decision in outputs.decisions:
+            waited = time.time() * 1000.0 - int(fold.records.timestamp[i])
+            self._app.metrics.decided(decision, waited / 1000.0)
+            timed = msgspec.structs.replace(decision, stages={"total": round(waited, 3)})
+            topic = self._app.decisions_topics.get(decision.lender_id)
+            if topic is not None:
+                answers[topic].append((decision.merchant_id.encode(), msgspec.json.encode(timed)))
+        for answer in outputs.fund_answers:
+            topic = self._app.fund_answers_topics.get(answer.lender_id)
+            if topic is not None:
+                answers[topic].append((answer.merchant_id.encode(), msgspec.json.encode(answer)))
+        for topic, messages in answers.items():
+            for batch in encode_messages(messages, compression=self._app.settings.compression):
+                await self._app.outbox.publish(holding.number, topic, holding.number, batch)
 
     async def _set_aside(self, holding: Holding, fold: Fold, of_relayed: list[DeadLetter]) -> None:
         worst = fold.decoded.events.outcome.max(initial=0)

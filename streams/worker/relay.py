@@ -21,8 +21,12 @@ from faust.types import TP
 from streams.contract.currencies import MINOR_DIGITS_TABLE
 from streams.contract.messages import Relayed
 from streams.dead_letters import DeadLetter, batch_letters, field, letter_of
-from streams.decode.loans import decode_loan_event
-from streams.decode.merchants import decode_merchant_event
+from streams.decode.relayed import (
+    decode_application,
+    decode_fund_event,
+    decode_loan_event,
+    decode_merchant_event,
+)
 from streams.decode.strict import Refused
 from streams.wire.encode import encode_messages
 from streams.wire.records import headers
@@ -59,7 +63,9 @@ def relayed_topics(topics: Topics) -> dict[str, Decode]:
     """Return the topics whose events are put into the log, and what decodes each."""
     return {
         topics.merchant_events.name: decode_merchant_event,
+        topics.applications.name: decode_application,
         topics.loan_events.name: decode_loan_event,
+        topics.fund_events.name: decode_fund_event,
     }
 
 

@@ -22,6 +22,8 @@ from streams.worker.relay import home_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from scorers.applications.messages import Decision
+    from scorers.funds.events import FundAnswer
     from scorers.loans import Example
     from streams.observability.metrics import Metrics
     from streams.state.holding import Holding
@@ -45,9 +47,19 @@ class LogMessage(NamedTuple):
 class Outputs(NamedTuple):
     """What the relayed events of a fold lead to, in the order of the log."""
 
+    partitions: int
+    """How many there are of the log."""
     examples: list[Example]
+    decisions: list[tuple[int, Decision]]
+    """Each with the index of its application's record in the fold."""
+    fund_answers: list[FundAnswer]
     letters: list[DeadLetter]
     messages: list[LogMessage]
+
+    @classmethod
+    def none(cls, partitions: int) -> Outputs:
+        """Return outputs to be filled, for a log of so many partitions."""
+        return cls(partitions, [], [], [], [], [])
 
     def to_log(self, source_offset: int, event: bytes, *, merchant_id: str) -> None:
         """Say something of a merchant, in that merchant's log.
@@ -109,7 +121,7 @@ class RelayedEvents:
         topic = arrival.relayed.topic
         if topic in self._of_rows:
             self._of_rows[topic](arrival, outputs, self._metrics)
-        if not holding.ledger.takes(arrival.offset):
+        if not holding.accounts.ledger.takes(arrival.offset):
             return
         if topic in self._of_ledger:
             self._of_ledger[topic](arrival, outputs, self._metrics)

@@ -1,0 +1,244 @@
+"""What is done with each kind of relayed event in its place in the log."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from scorers import funds, loans, merchants
+from scorers.applications import book as applications
+from scorers.applications.messages import Application, BudgetGiven, BudgetWanted, Ground
+from scorers.applications.terms import Standing
+from scorers.funds.book import Source
+from scorers.funds.events import FundEvent
+from scorers.loans import Draw, LoanEvent, example_of
+from scorers.merchants import Enrolment, MerchantEvent, MerchantKind
+from scorers.policy import PolicyName, Product
+from scorers.reasons import reason_code, reason_text
+from scorers.servicing import Restanding, StandingChanged
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from streams.observability.metrics import Metrics
+    from streams.worker.app import App
+    from streams.worker.relayed import Arrival, Handler, Outputs
+
+T = TypeVar("T")
+
+Message = BudgetWanted | BudgetGiven | StandingChanged
+"""What workers say to each other, and to themselves, through the log."""
+
+NO_POLICY = "no_policy"
+NO_POLICY_SENTENCE = "the lender has no policy for this product: nothing can be applied for"
+
+
+def of_ledger(app: App) -> Mapping[str, Handler]:
+    """Return who decides by the ledger, by the full name of the topic."""
+    topics = app.settings.topics
+    return {
+        topics.loan_events.name: apply_loan_event,
+        topics.merchant_events.name: greet,
+        topics.applications.name: apply_application,
+        topics.fund_events.name: apply_fund_event,
+        topics.payments.name: apply_message,
+    }
+
+
+def of_rows(app: App) -> Mapping[str, Handler]:
+    """Return who changes rows, by the full name of the topic."""
+    topics = app.settings.topics
+    return {
+        topics.merchant_events.name: apply_merchant_event,
+        topics.payments.name: apply_standing,
+    }
+
+
+def apply_loan_event(arrival: Arrival, outputs: Outputs, metrics: Metrics) -> None:
+    """Apply a loan event, and tell the row when it changes the merchant's standing."""
+    event = _decoded(LoanEvent, arrival, outputs)
+    if event is None:
+        return
+    holding, fold = arrival.holding, arrival.fold
+    accounts = holding.accounts
+
+    def draw() -> Draw:
+        return holding.partition.draw(event.merchant_id.encode(), event.occurred_at)
+
+    verdict = accounts.loans.apply(event, draw)
+    accounts.applications.drawn(event, arrival.offset, holding.partition.watermark)
+    accounts.keep_clock()
+    metrics.loan_event(event.kind, verdict.became)
+    if (sentence := loans.SENTENCES.get(verdict.became)) is not None:
+        outputs.letters.append(arrival.letter(verdict.became, sentence))
+        return
+    if verdict.loan is not None and verdict.draw is not None:
+        source = (fold.topic, fold.partition, arrival.offset)
+        outputs.examples.append(example_of(event, verdict.loan, verdict.draw, source))
+    _say_standing(arrival, outputs, event.merchant_id, event.lender_id, event.product, anew=False)
+
+
+def greet(arrival: Arrival, outputs: Outputs, _: Metrics) -> None:
+    """Tell the row of a merchant that has just enrolled how it stands with the lender."""
+    try:
+        event = _decoder(MerchantEvent)(arrival.relayed.event)
+    except msgspec.DecodeError:
+        return
+    if event.kind is MerchantKind.ENROLLED:
+        lender, product = str(event.lender_id), str(event.product)
+        _say_standing(arrival, outputs, event.merchant_id, lender, product, anew=True)
+
+
+def apply_merchant_event(arrival: Arrival, outputs: Outputs, metrics: Metrics) -> None:
+    """Apply a merchant event to the merchant's row; one that the row holds changes nothing."""
+    event = _decoded(MerchantEvent, arrival, outputs)
+    if event is None:
+        return
+    relayed = arrival.relayed
+    refused = arrival.holding.partition.amend(
+        event.merchant_id.encode(),
+        Enrolment(event, (relayed.partition, relayed.offset)),
+        event=arrival.i,
+        offset=arrival.offset,
+    )
+    metrics.merchant_event(event.kind, refused or "applied")
+    if refused is not None:
+        outputs.letters.append(arrival.letter(refused, merchants.SENTENCES[refused]))
+
+
+def apply_application(arrival: Arrival, outputs: Outputs, metrics: Metrics) -> None:
+    """Answer an application."""
+    application = _decoded(Application, arrival, outputs)
+    if application is None:
+        return
+    partition, book = arrival.holding.partition, arrival.holding.accounts.applications
+    name = PolicyName(application.lender_id, Product(application.product))
+    policy = partition.version.policies.find(name)
+    if policy is None:
+        outputs.letters.append(arrival.letter(NO_POLICY, NO_POLICY_SENTENCE))
+        return
+    standing = _standing(arrival, application.merchant_id, name)
+    verdict = book.decide(application, arrival.offset, partition.watermark, standing, policy.terms)
+    arrival.holding.accounts.keep_clock()
+    metrics.application(verdict)
+    if (sentence := applications.SENTENCES.get(verdict.became)) is not None:
+        outputs.letters.append(arrival.letter(verdict.became, sentence))
+    elif verdict.decision is not None:
+        outputs.decisions.append((arrival.i, verdict.decision))
+    if verdict.wanted is not None:
+        for each in range(outputs.partitions):
+            if each != arrival.holding.number:
+                said = msgspec.json.encode(verdict.wanted)
+                outputs.to_partition(arrival.offset, said, partition=each)
+
+
+def apply_fund_event(arrival: Arrival, outputs: Outputs, metrics: Metrics) -> None:
+    """Apply a fund event, and answer a redemption."""
+    event = _decoded(FundEvent, arrival, outputs)
+    if event is None:
+        return
+    policies = arrival.holding.partition.version.policies
+    policy = policies.find(PolicyName(event.lender_id, Product.FUND_SWEEP))
+    source = Source(arrival.fold.topic, arrival.fold.partition, arrival.offset)
+    terms, version = (None, 0) if policy is None else (policy.fund, policy.version)
+    verdict = arrival.holding.accounts.funds.apply(event, source, terms, version)
+    metrics.fund_event(event.kind, verdict.became)
+    if (sentence := funds.book.SENTENCES.get(verdict.became)) is not None:
+        outputs.letters.append(arrival.letter(verdict.became, sentence))
+    elif verdict.answer is not None:
+        outputs.fund_answers.append(verdict.answer)
+
+
+def apply_message(arrival: Arrival, outputs: Outputs, _: Metrics) -> None:
+    """Take in what another partition says of a lender's budget."""
+    message = _message(arrival, outputs)
+    holding = arrival.holding
+    book, watermark = holding.accounts.applications, holding.partition.watermark
+    match message:
+        case BudgetWanted():
+            name = PolicyName(message.lender_id, Product(message.product))
+            policy = holding.partition.version.policies.find(name)
+            terms = None if policy is None else policy.terms
+            given = book.wanted(message, arrival.offset, watermark, terms)
+            if given is not None:
+                said = msgspec.json.encode(given)
+                outputs.to_partition(arrival.offset, said, partition=given.to_partition)
+        case BudgetGiven():
+            book.given(message, arrival.offset, watermark)
+        case _:
+            return
+    holding.accounts.keep_clock()
+
+
+def apply_standing(arrival: Arrival, outputs: Outputs, _: Metrics) -> None:
+    """Take in how a merchant stands with a lender."""
+    message = _message(arrival, outputs)
+    if isinstance(message, StandingChanged):
+        source = (arrival.relayed.partition, arrival.relayed.offset)
+        arrival.holding.partition.amend(
+            message.merchant_id.encode(),
+            Restanding(message, source),
+            event=arrival.i,
+            offset=arrival.offset,
+        )
+
+
+def _say_standing(
+    arrival: Arrival, outputs: Outputs, merchant_id: str, lender_id: str, product: str, *,
+    anew: bool,
+) -> None:  # fmt: skip
+    if product not in set(Product):
+        return
+    policy = arrival.holding.partition.version.policies.find(
+        PolicyName(lender_id, Product(product))
+    )
+    if policy is None:
+        return
+    standing = arrival.holding.accounts.standing_to_say(
+        merchant_id, lender_id, product, policy.servicing, anew=anew
+    )
+    if standing is not None:
+        said = StandingChanged(merchant_id, lender_id, product, standing)
+        outputs.to_log(arrival.offset, msgspec.json.encode(said), merchant_id=merchant_id)
+
+
+def _standing(arrival: Arrival, merchant_id: str, name: PolicyName) -> Standing:
+    known = arrival.holding.partition.known_of(merchant_id.encode(), name)
+    return Standing(
+        enrolled=known.enrolled,
+        closed=known.closed,
+        currency=known.currency,
+        limit=known.limit,
+        limit_version=known.limit_version,
+        capacity=known.everybodys_limit,
+        probability_of_default=known.probability_of_default,
+        model_version=arrival.holding.partition.version.scorecard.version,
+        reasons=tuple(_ground(reason) for reason in known.reasons),
+    )
+
+
+@cache
+def _ground(reason: int) -> Ground:
+    return Ground(reason_code(reason), reason_text(reason))
+
+
+def _message(arrival: Arrival, outputs: Outputs) -> Message | None:
+    return _decoded(Message, arrival, outputs)  # type: ignore[arg-type]
+
+
+def _decoded(kind: type[T], arrival: Arrival, outputs: Outputs) -> T | None:
+    """Return the event; the relay lets none through that is not one."""
+    try:
+        event: T = _decoder(kind)(arrival.relayed.event)
+    except msgspec.DecodeError as error:
+        if not outputs.letters or outputs.letters[-1].offset != arrival.offset:
+            outputs.letters.append(arrival.letter("wrong_type", str(error)))
+        return None
+    return event
+
+
+@cache
+def _decoder(kind: Any) -> Any:
+    return msgspec.json.Decoder(kind).decode
