@@ -37,6 +37,9 @@ COMMANDS: dict[str, Registered] = {
     "models": Registered(
         "streams.commands.models", "List and show models, promote a challenger, go back to one."
     ),
+    "lender": Registered(
+        "streams.commands.lender", "Receive the limits of one lender, and say what changes."
+    ),
     "topics": Registered(
         "streams.commands.topics", "Show and make the difference between registry and broker."
     ),
