@@ -376,7 +376,7 @@ def _sentence(error: ValidationError, path: Path | None) -> str:
     name = ".".join(place)
     file = f" in {path}" if path else ""
     if first["type"] == "extra_forbidden":
-        groups = {"security": Security, "principals": Principals}
+        groups: dict[str, type[BaseModel]] = {"security": Security, "principals": Principals}
         known = groups.get(place[0], Settings).model_fields
         close = difflib.get_close_matches(place[-1], known, 1)
         instead = f"; did you mean {close[0]}" if close else ", see docs/settings.md"

@@ -1,4 +1,4 @@
-"""The access lists of the registry on the broker: what is missing is made, nothing is taken away."""
+"""Makes the access lists of the registry on the broker, and takes nothing away."""
 
 from __future__ import annotations
 
