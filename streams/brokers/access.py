@@ -24,6 +24,8 @@ from streams.errors import BrokerError, SettingsError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from kafka.admin import KafkaAdminClient
+
     from streams.settings import Settings
 
 ANY_HOST = "*"
@@ -55,11 +57,10 @@ def apply_access(settings: Settings) -> list[Entry]:
     wanted = wanted_access(settings)
     try:
         with administration(settings) as admin:
-            there, _ = admin.describe_acls(_everything())
-            present = set(there)
-            missing = [entry for entry in wanted if _acl(entry) not in present]
+            there = existing_acls(admin)
+            missing = [entry for entry in wanted if acl_of(entry) not in there]
             if missing:
-                failed = admin.create_acls([_acl(entry) for entry in missing])["failed"]
+                failed = admin.create_acls([acl_of(entry) for entry in missing])["failed"]
                 if failed:
                     raise failed[0]()
             return missing
@@ -72,19 +73,27 @@ def apply_access(settings: Settings) -> list[Entry]:
         raise
 
 
-def as_data(entries: Iterable[Entry]) -> list[dict[str, str]]:
-    """The entries as plain data, for JSON."""
-    return [dataclasses.asdict(entry) for entry in entries]
+def existing_acls(admin: KafkaAdminClient) -> set[ACL]:
+    """All that the broker has, whoever made it.
 
-
-def _everything() -> ACLFilter:
+    Raises:
+        KafkaError: It keeps no access lists, or does not show them to us.
+    """
     pattern = ResourcePatternFilter(ResourceType.ANY, None, ACLResourcePatternType.ANY)
-    return ACLFilter(None, None, ACLOperation.ANY, ACLPermissionType.ANY, pattern)
+    everything = ACLFilter(None, None, ACLOperation.ANY, ACLPermissionType.ANY, pattern)
+    acls, _ = admin.describe_acls(everything)
+    return set(acls)
 
 
-def _acl(entry: Entry) -> ACL:
+def acl_of(entry: Entry) -> ACL:
+    """An entry as kafka-python has it."""
     pattern = ResourcePattern(
         ResourceType[entry.resource], entry.name, ACLResourcePatternType[entry.pattern]
     )
     allow = ACLPermissionType.ALLOW
     return ACL(entry.principal, ANY_HOST, ACLOperation[entry.operation], allow, pattern)
+
+
+def as_data(entries: Iterable[Entry]) -> list[dict[str, str]]:
+    """The entries as plain data, for JSON."""
+    return [dataclasses.asdict(entry) for entry in entries]
