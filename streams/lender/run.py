@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from streams.errors import OperatorError
 from streams.lender.book import LimitBook
-from streams.lender.following import Source, following
+from streams.lender.following import following
 from streams.lender.state import State, load, save
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from streams.contract.messages import LimitUpdate
     from streams.contract.topics import Topic
-    from streams.lender.following import Following
+    from streams.lender.following import Following, Source
     from streams.settings import Settings
 
 SAVE_EVERY_S = 5.0
