@@ -14,9 +14,8 @@ from enum import StrEnum
 
 from kafka.admin import ConfigResource, KafkaAdminClient
 from kafka.errors import (
-    ClusterAuthorizationFailedError,
+    AuthorizationError,
     KafkaError,
-    TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
     for_code,
 )
@@ -28,8 +27,6 @@ from streams.errors import BrokerError
 from streams.settings import Settings
 
 METADATA_TIMEOUT_S = 10
-
-_UNAUTHORIZED = (TopicAuthorizationFailedError, ClusterAuthorizationFailedError)
 
 
 class Action(StrEnum):
@@ -209,7 +206,7 @@ def administration(settings: Settings) -> Iterator[KafkaAdminClient]:
             yield admin
         finally:
             admin.close()
-    except _UNAUTHORIZED as error:
+    except AuthorizationError as error:
         raise BrokerError(
             f"The broker {settings.bootstrap_servers} does not let us do that ({error}): "
             "`duoshou topics access` says who may do what."
