@@ -128,6 +128,24 @@ def local_hour(ms: int, zone: Zone) -> int:
 
 
 @kernel
+def month_of(day: int) -> int:
+    """Return the number of the month of a local day: 0 is January 1970.
+
+    By Howard Hinnant's days-to-civil algorithm, in years that begin in March.
+
+    >>> month_of(0), month_of(30), month_of(31), month_of(19_782)
+    (0, 0, 1, 649)
+    """
+    shifted = day + 719_468
+    era = shifted // 146_097
+    of_era = shifted - era * 146_097
+    year = (of_era - of_era // 1_460 + of_era // 36_524 - of_era // 146_096) // 365
+    of_year = of_era - (365 * year + year // 4 - year // 100)
+    march = (5 * of_year + 2) // 153
+    return (era * 400 + year - 1970) * 12 + march + 2
+
+
+@kernel
 def next_midnight(ms: int, zone: Zone) -> int:
     """Return the first instant after `ms` that lies in a later local day.
 

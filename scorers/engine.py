@@ -11,21 +11,19 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from features.calendar import HOUR_MS, NEVER, next_midnight
+from features.calendar import HOUR_MS
 from features.compiler import inlined, kernel
 from features.duplicates import CONFLICT, DUPLICATE, check, remember
 from features.events import Kind, Outcome
 from features.keys import ROWS, find, hash_at
 from features.prefetch import foresee_row, foresee_slots
-from features.roll import can_decay, roll
+from features.roll import roll
 from features.rows import add
 from features.update import apply_event, would_overflow
-from features.vector import FEATURE_COUNT, compute
 from features.views import as_rows
-from scorers.hold_out import constant, is_held_out, settle
-from scorers.policy import decide, wanted
-from scorers.reasons import REASONS_GIVEN, effects, of_the_hold_out, strongest
-from scorers.scorecard import probability
+from scorers.cover import count_month, roll_months
+from scorers.entitlements import as_records
+from scorers.evaluation import BY_EVENT, BY_TIME, COUNT, MOST_UPDATES, evaluate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,9 +32,8 @@ if TYPE_CHECKING:
     from features.duplicates import Seen
     from features.events import Events
     from features.keys import Keys
-    from features.views import Row, RowViews
-    from scorers.policy import PolicyArgs
-    from scorers.scorecard import Weights
+    from features.views import RowViews
+    from scorers.evaluation import Book, Scratch, Updates
 
 # Where things stand in `clock`, the event-time clock of a partition.
 OFFSET: Final = 0
@@ -51,17 +48,11 @@ EVENT: Final = 0
 """Next event to look at."""
 SWEEP_ROW: Final = 1
 """Next row of the sweep that this event may set off; -1 while the event itself is not done."""
-COUNT: Final = 2
-"""Updates that wait in `updates`."""
 STOP: Final = 3
 """First event that is not to be looked at yet."""
 
 LOOK_AHEAD: Final = 3
 """Events whose rows are under way from memory while the present one is worked on."""
-
-# What set an update off.
-BY_EVENT: Final = 0
-BY_TIME: Final = 1
 
 _PENDING, _TICK, _APPLIED = int(Outcome.PENDING), int(Outcome.TICK), int(Outcome.APPLIED)
 _REPLAYED, _DUPLICATE = int(Outcome.REPLAYED), int(Outcome.DUPLICATE)
@@ -80,150 +71,9 @@ class Limits(NamedTuple):
     """Most that an event may lie behind the newest payment of its merchant."""
 
 
-class Updates(NamedTuple):
-    """Limit updates, one array entry an update, in the order in which they came about."""
-
-    row: NDArray[np.int32]
-    """Row number of the merchant."""
-    event: NDArray[np.int32]
-    """Index in the batch of the event that set it off."""
-    cause: NDArray[np.uint8]
-    """`BY_EVENT`: of the merchant itself. `BY_TIME`: any event or tick that moved time."""
-    as_of: NDArray[np.int64]
-    """Event time of the evaluation, epoch ms."""
-    offset: NDArray[np.int64]
-    """Offset of that event in `payments`."""
-    previous: NDArray[np.int64]
-    """Limit before, minor units."""
-    limit: NDArray[np.int64]
-    """Limit from now on, minor units."""
-    version: NDArray[np.uint32]
-    """Of this merchant's updates, from 1."""
-    pd: NDArray[np.float64]
-    """Probability of default."""
-    reason: NDArray[np.int16]
-    """Shape (updates, 3): reason numbers, the strongest first (`reason_code`, `reason_text`);
-    `NO_REASON` from where there are no more."""
-    effect: NDArray[np.float64]
-    """Shape (updates, 3): share by which each reason moves the limit."""
-
-
-class Scratch(NamedTuple):
-    """Room for one merchant's figures while it is evaluated; entries in the order of `FEATURES`."""
-
-    vector: NDArray[np.float64]
-    contributions: NDArray[np.float64]
-    effect: NDArray[np.float64]
-
-
-def allocate_updates(n: int) -> Updates:
-    """Return room for `n` updates."""
-    return Updates(
-        row=np.zeros(n, np.int32),
-        event=np.zeros(n, np.int32),
-        cause=np.zeros(n, np.uint8),
-        as_of=np.zeros(n, np.int64),
-        offset=np.zeros(n, np.int64),
-        previous=np.zeros(n, np.int64),
-        limit=np.zeros(n, np.int64),
-        version=np.zeros(n, np.uint32),
-        pd=np.zeros(n, np.float64),
-        reason=np.zeros((n, REASONS_GIVEN), np.int16),
-        effect=np.zeros((n, REASONS_GIVEN), np.float64),
-    )
-
-
 def new_clock() -> NDArray[np.int64]:
     """Return the clock of a partition of which nothing has been read."""
     return np.full(3, -1, np.int64)
-
-
-def new_scratch() -> Scratch:
-    """Return room for one merchant's figures."""
-    return Scratch(*(np.zeros(FEATURE_COUNT, np.float64) for _ in Scratch._fields))
-
-
-@inlined
-def evaluate(
-    row: Row, held_out: bool, zone: Zone, weights: Weights, policy: PolicyArgs, scratch: Scratch
-) -> tuple[int, float]:
-    """Decide anew on the limit of a row as of its clock, and when it is due again.
-
-    Args:
-        row: of the merchant.
-        held_out: whether it is in the hold-out.
-        zone: time zone of the local days.
-        weights: the scorecard.
-        policy: the policy.
-        scratch: filled with its figures.
-
-    Returns:
-        The limit that was in force before, and the probability of default. The row holds the
-        limit from now on; when it differs, its version has risen by one.
-    """
-    compute(row, scratch.vector)
-    pd = probability(scratch.vector, weights, scratch.contributions)
-    as_of = row.clock
-    previous = row.limit
-    version = row.limit_version
-    raised_at = row.raised_at
-    whole = 0
-    if held_out:
-        if row.currency == policy.currency:
-            whole = constant(scratch.vector, pd, previous, version, policy)
-        limit, waits = settle(whole, previous, version, raised_at, as_of, policy)
-    else:
-        if row.currency == policy.currency:
-            whole = wanted(scratch.vector, pd, previous, version, policy)
-        limit, waits = decide(whole, previous, version, raised_at, as_of, policy)
-    if limit != previous:
-        row.limit = limit
-        row.limit_version = version + 1
-        if limit > previous:
-            row.raised_at = raised_at = as_of
-    if limit > 0 or can_decay(row):
-        due_at = next_midnight(as_of, zone)
-        if waits:
-            due_at = min(due_at, raised_at + policy.cool_down_ms)
-        row.due_at = due_at
-    else:
-        row.due_at = NEVER
-    return previous, pd
-
-
-@inlined
-def _emit(
-    row: Row,
-    i: int,
-    held_out: bool,
-    event: int,
-    cause: int,
-    previous: int,
-    pd: float,
-    weights: Weights,
-    policy: PolicyArgs,
-    scratch: Scratch,
-    updates: Updates,
-    cursor: NDArray[np.int64],
-) -> None:
-    """Add the update of row `i`, just evaluated."""
-    place = cursor[COUNT]
-    reasons, shares = updates.reason[place], updates.effect[place]
-    if held_out:
-        of_the_hold_out(row.limit, pd, policy, reasons, shares)
-    else:
-        effects(scratch.vector, scratch.contributions, pd, weights, policy, scratch.effect)
-        strongest(scratch.vector, scratch.effect, weights, reasons, shares)
-    updates.row[place] = i
-    updates.event[place] = event
-    updates.cause[place] = cause
-    updates.as_of[place] = row.clock
-    updates.offset[place] = row.offset
-    updates.previous[place] = previous
-    updates.limit[place] = row.limit
-    updates.version[place] = row.limit_version
-    updates.pd[place] = pd
-    cursor[COUNT] = place + 1
 
 
 @inlined
@@ -268,7 +118,7 @@ def _judge(
             return _REPLAYED, i
         if occurred_at < row.last_at - limits.horizon_ms:
             return _TOO_LATE, i
-        if row.currency != events.currency[event]:
+        if row.currency >= 0 and row.currency != events.currency[event]:
             return _OTHER_CURRENCY, i
     found = check(
         seen,
@@ -324,9 +174,7 @@ def _sweep(
     offset: int,
     keys: Keys,
     table: NDArray[np.uint8],
-    zone: Zone,
-    weights: Weights,
-    policy: PolicyArgs,
+    book: Book,
     clock: NDArray[np.int64],
     scratch: Scratch,
     updates: Updates,
@@ -341,30 +189,14 @@ def _sweep(
     for i in range(cursor[SWEEP_ROW], keys.counts[ROWS]):
         if rows.due_at[i] > watermark or rows.offset[i] >= offset:
             continue
-        if cursor[COUNT] == len(updates.row):
+        if cursor[COUNT] + MOST_UPDATES > len(updates.row):
             cursor[SWEEP_ROW] = i
             return False
         row = rows[i]
-        roll(row, watermark, zone)
+        roll(row, watermark, book.zone)
         row.offset = offset
         row.dirty = 1
-        held_out = is_held_out(hash_at(keys, i), policy)
-        previous, pd = evaluate(row, held_out, zone, weights, policy, scratch)
-        if row.limit != previous:
-            _emit(
-                row,
-                i,
-                held_out,
-                event,
-                BY_TIME,
-                previous,
-                pd,
-                weights,
-                policy,
-                scratch,
-                updates,
-                cursor,
-            )
+        evaluate(row, i, event, BY_TIME, hash_at(keys, i), book, scratch, updates, cursor)
     return True
 
 
@@ -389,9 +221,7 @@ def apply(
     table: NDArray[np.uint8],
     seen: Seen,
     ahead: NDArray[np.int64],
-    zone: Zone,
-    weights: Weights,
-    policy: PolicyArgs,
+    book: Book,
     limits: Limits,
     clock: NDArray[np.int64],
     scratch: Scratch,
@@ -413,9 +243,7 @@ def apply(
         seen: payment ids, with room for every event (`Duplicates.prepare`).
         ahead: offsets, ascending, whose payment ids were durable ahead of the clock when it was
             restored: those that counted among the events that come again.
-        zone: time zone of the local days.
-        weights: the scorecard.
-        policy: the policy.
+        book: by what merchants are evaluated.
         limits: what event times may be.
         clock: `OFFSET`, `WATERMARK`, `SWEPT_HOUR`.
         scratch: room for one merchant's figures.
@@ -428,9 +256,9 @@ def apply(
         cursor[EVENT] = event
         offset = events.offset[event]
         if cursor[SWEEP_ROW] < 0:
-            if cursor[COUNT] == len(updates.row):
+            if cursor[COUNT] + MOST_UPDATES > len(updates.row):
                 return
-            outcome, i = _judge(events, event, text, keys, rows, seen, zone, limits, clock)
+            outcome, i = _judge(events, event, text, keys, rows, seen, book.zone, limits, clock)
             events.outcome[event] = outcome
             if outcome == _REPLAYED and i >= 0 and _is_ahead(ahead, offset):
                 _remember(events, event, seen, clock)
@@ -445,8 +273,8 @@ def apply(
                         int(events.merchant_length[event]),
                         events.merchant_hash[event],
                     )
-                    rows[i].currency = events.currency[event]
                 row = rows[i]
+                row.currency = events.currency[event]
                 apply_event(
                     row,
                     events.kind[event],
@@ -456,33 +284,75 @@ def apply(
                     events.funding[event],
                     events.payer_hash[event],
                     offset,
-                    zone,
+                    book.zone,
                 )
-                held_out = is_held_out(events.merchant_hash[event], policy)
-                previous, pd = evaluate(row, held_out, zone, weights, policy, scratch)
-                if row.limit != previous:
-                    _emit(
-                        row,
-                        i,
-                        held_out,
-                        event,
-                        BY_EVENT,
-                        previous,
-                        pd,
-                        weights,
-                        policy,
-                        scratch,
-                        updates,
-                        cursor,
+                number = int(book.of_row[i]) - 1
+                if number >= 0:
+                    record = as_records(book.entitled)[number]
+                    roll_months(record, int(row.day))
+                    count_month(
+                        record,
+                        events.kind[event],
+                        events.amount[event],
+                        events.occurred_at[event],
+                        events.original_at[event],
+                        book.zone,
                     )
+                evaluate(
+                    row, i, event, BY_EVENT, events.merchant_hash[event],
+                    book, scratch, updates, cursor,
+                )  # fmt: skip
             cursor[SWEEP_ROW] = 0
         hour = clock[WATERMARK] // HOUR_MS
         if hour > clock[SWEPT_HOUR]:
-            if not _sweep(
-                event, offset, keys, table, zone, weights, policy, clock, scratch, updates, cursor
-            ):
+            if not _sweep(event, offset, keys, table, book, clock, scratch, updates, cursor):
                 return
             clock[SWEPT_HOUR] = hour
         cursor[SWEEP_ROW] = -1
         clock[OFFSET] = max(clock[OFFSET], offset)
     cursor[EVENT] = cursor[STOP]
+
+
+@kernel
+def evaluate_all(
+    keys: Keys,
+    table: NDArray[np.uint8],
+    book: Book,
+    clock: NDArray[np.int64],
+    scratch: Scratch,
+    updates: Updates,
+    cursor: NDArray[np.int64],
+) -> bool:
+    """Evaluate every row as of the watermark, from `cursor[SWEEP_ROW]` on; tell whether done."""
+    rows = as_rows(table)
+    for i in range(max(cursor[SWEEP_ROW], 0), keys.counts[ROWS]):
+        if cursor[COUNT] + MOST_UPDATES > len(updates.row):
+            cursor[SWEEP_ROW] = i
+            return False
+        row = rows[i]
+        if row.schema_version == 0:
+            continue
+        roll(row, clock[WATERMARK], book.zone)
+        evaluate(row, i, 0, BY_TIME, hash_at(keys, i), book, scratch, updates, cursor)
+    return True
+
+
+@kernel
+def evaluate_one(
+    i: int,
+    event: int,
+    hashed: np.uint64,
+    at: int,
+    offset: int,
+    table: NDArray[np.uint8],
+    book: Book,
+    scratch: Scratch,
+    updates: Updates,
+    cursor: NDArray[np.int64],
+) -> None:
+    """Evaluate row `i` as of `at` (epoch ms) because of the relayed event `event`."""
+    row = as_rows(table)[i]
+    roll(row, at, book.zone)
+    row.offset = offset
+    row.dirty = 1
+    evaluate(row, i, event, BY_EVENT, hashed, book, scratch, updates, cursor)

@@ -9,11 +9,14 @@ import msgspec
 import numpy as np
 
 from features.hashing import hash_of
+from features.layout import ROW
 from features.rows import row_at
 from features.vector import FEATURES, compute
-from scorers import engine
+from scorers.entitlements import FULL, record_in
+from scorers.evaluation import new_scratch
 from scorers.hold_out import constant, is_held_out
-from scorers.policy import FACTOR_FEATURES, FACTOR_NAMES, args_of, factor_of, pd_factor, target
+from scorers.limits import FACTOR_FEATURES, args_of, factor_of, pd_factor, target
+from scorers.policy import FACTOR_NAMES
 from scorers.reasons import effects
 from scorers.scorecard import probability, weights_of
 
@@ -21,8 +24,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from features.calendar import Zone
+    from scorers.catalogue import Policies
+    from scorers.limits import PolicyArgs
     from scorers.partition import Version
-    from scorers.policy import PolicyArgs
 
 
 class FeatureEffect(msgspec.Struct, frozen=True):
@@ -59,6 +63,25 @@ class Lever(msgspec.Struct, frozen=True):
     target_without: int
 
 
+class Entitlement(msgspec.Struct, frozen=True):
+    """One policy that a merchant is enrolled for, and its limit.
+
+    Attributes:
+        lender: the lender's id; None when the policy has not been published.
+        product: what it is for; None likewise.
+        limit: the limit in force, minor units.
+        limit_version: how often it has changed.
+        standing: what is left of it by how the merchant pays back; 1 when nothing is held
+            against it.
+    """
+
+    lender: str | None
+    product: str | None
+    limit: int
+    limit_version: int
+    standing: float
+
+
 class Explanation(msgspec.Struct, frozen=True):
     """A merchant's row, features, score and limit.
 
@@ -76,6 +99,7 @@ class Explanation(msgspec.Struct, frozen=True):
         levers: what holds the limit down, the heaviest first; none in the hold-out.
         model_version: scorecard used.
         policy_version: policy used.
+        entitlements: what the merchant is enrolled for, in no order.
     """
 
     as_of: int
@@ -90,16 +114,17 @@ class Explanation(msgspec.Struct, frozen=True):
     levers: list[Lever]
     model_version: int
     policy_version: int
+    entitlements: list[Entitlement]
 
 
 def explain(
     merchant_id: bytes, row: bytes, version: Version, zone: Zone, as_of: int
 ) -> Explanation:
-    """Explain a row as the changelog carries it.
+    """Explain everybody's limit of a row as the changelog carries it.
 
     Args:
         merchant_id: whose row it is.
-        row: bytes of one row of the present schema version.
+        row: bytes of one row of the present schema version, what it is enrolled for included.
         version: the scorecard and policy in force.
         zone: where the merchant's day begins.
         as_of: event time to roll the row to, epoch ms; a row that is later stays.
@@ -107,9 +132,10 @@ def explain(
     Raises:
         ValueError: the bytes are not a row.
     """
-    known = row_at(row, as_of, zone)
-    weights, policy = weights_of(version.scorecard), args_of(version.policy)
-    scratch = engine.new_scratch()
+    known = row_at(row[: ROW.itemsize], as_of, zone)
+    everybodys = version.policies.everybodys
+    weights, policy = weights_of(version.scorecard), args_of(everybodys)
+    scratch = new_scratch()
     compute(known, scratch.vector)
     pd = probability(scratch.vector, weights, scratch.contributions)
     held_out = bool(is_held_out(np.uint64(hash_of(merchant_id)), policy))
@@ -130,7 +156,7 @@ def explain(
         limit_version=int(known.limit_version),
         held_out=held_out,
         target=int(amount),
-        cap=version.policy.cap,
+        cap=everybodys.cap,
         features=[
             FeatureEffect(
                 name=feature.name,
@@ -145,8 +171,26 @@ def explain(
         ],
         levers=levers,
         model_version=version.scorecard.version,
-        policy_version=version.policy.version,
+        policy_version=everybodys.version,
+        entitlements=_entitlements(row[ROW.itemsize :], version.policies),
     )
+
+
+def _entitlements(raw: bytes, policies: Policies) -> list[Entitlement]:
+    record = record_in(raw)
+    if record is None:
+        return []
+    names = {policy.name.key: policy.name for policy in policies}
+    return [
+        Entitlement(
+            lender=name.lender if (name := names.get(int(record.key[entry]))) else None,
+            product=name.product if name else None,
+            limit=int(record.limit[entry]),
+            limit_version=int(record.version[entry]),
+            standing=0.0 if record.closed else int(record.standing[entry]) / FULL,
+        )
+        for entry in np.flatnonzero(record.key)
+    ]
 
 
 def _levers(

@@ -13,12 +13,12 @@ import numpy as np
 
 from features.compiler import inlined
 from features.hashing import mix
-from scorers.policy import earns_starter, may_have_a_limit
+from scorers.limits import earns_starter, may_have_a_limit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from scorers.policy import PolicyArgs
+    from scorers.limits import PolicyArgs
 
 SALT: Final = np.uint64(0x509A9583B66BB85A)
 """`hash_of(b"duoshou hold-out")`. Another one would draw other merchants: it never changes."""

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from features.bounds import Amount, Currency, Identifier, Milliseconds, Version
+from scorers.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -129,8 +130,8 @@ class Example(msgspec.Struct, frozen=True):
     schema_version: Literal[1] = 1
 
 
-class Loan(msgspec.Struct, forbid_unknown_fields=True):
-    """A loan as its changelog keeps it.
+class Loan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A loan as the ledger keeps it.
 
     Attributes:
         product: for example `loan`.
@@ -143,7 +144,6 @@ class Loan(msgspec.Struct, forbid_unknown_fields=True):
         ended_at: event time of the first end, epoch ms; None while it runs.
         events: checksum of each event's content, by `event_id`.
         draw: what was known at the draw; None once the example is out.
-        offset: of the last event applied, in the partition's log.
         schema_version: of this layout.
     """
 
@@ -157,7 +157,6 @@ class Loan(msgspec.Struct, forbid_unknown_fields=True):
     ended_at: int | None
     events: dict[str, int]
     draw: Draw | None
-    offset: int
     schema_version: int = LOAN_SCHEMA_VERSION
 
 
@@ -165,7 +164,6 @@ class Became(StrEnum):
     """What became of a loan event. From `CONFLICT` on it is a dead letter."""
 
     APPLIED = "applied"
-    REPLAYED = "replayed"
     DUPLICATE = "duplicate"
     CONFLICT = "conflict"
     UNKNOWN_LOAN = "unknown_loan"
@@ -194,7 +192,7 @@ class Key(NamedTuple):
     loan_id: str
 
     def encoded(self) -> bytes:
-        """Return the key of the loan's changelog record."""
+        """Return the key as a JSON list."""
         return msgspec.json.encode(self)
 
 
@@ -210,35 +208,36 @@ class Verdict(NamedTuple):
 class LoanBook:
     """The loans of one partition.
 
+    Args:
+        ledger: keeps them, in its book `loans`; one of their own when left out.
+
     Attributes:
         owing: how many loans are not paid back.
 
     >>> book = LoanBook()
     >>> drawn = LoanEvent("e1", LoanKind.DRAWN, "l1", "bank", "stall", "loan", "CNY", 1000, 80_000)
-    >>> book.apply(drawn, 7, lambda: Draw({}, 0.02, 1)).became, book.outstanding("stall")
+    >>> book.apply(drawn, lambda: Draw({}, 0.02, 1)).became, book.outstanding("stall")
     (<Became.APPLIED: 'applied'>, 80000)
     >>> settled = LoanEvent("e2", LoanKind.SETTLED, "l1", "bank", "stall", "loan", "CNY", 9000)
-    >>> book.apply(settled, 8, lambda: Draw({}, 0.5, 1)).draw.probability_of_default
+    >>> book.apply(settled, lambda: Draw({}, 0.5, 1)).draw.probability_of_default
     0.02
-    >>> book.apply(settled, 9, lambda: Draw({}, 0.5, 1)).became
+    >>> book.apply(settled, lambda: Draw({}, 0.5, 1)).became
     <Became.DUPLICATE: 'duplicate'>
     """
 
-    def __init__(self) -> None:
-        self._loans: dict[Key, Loan] = {}
+    def __init__(self, ledger: Ledger | None = None) -> None:
+        self._loans = (Ledger() if ledger is None else ledger).book("loans", Loan)
         self._of_merchant: defaultdict[str, list[Key]] = defaultdict(list)
-        self._changed: set[Key] = set()
         self.owing = 0
 
     def __len__(self) -> int:
         return len(self._loans)
 
-    def apply(self, event: LoanEvent, offset: int, draw: Callable[[], Draw]) -> Verdict:
-        """Apply one event.
+    def apply(self, event: LoanEvent, draw: Callable[[], Draw]) -> Verdict:
+        """Apply one event that the ledger takes (`Ledger.takes`).
 
         Args:
             event: what happened.
-            offset: of the event in the partition's log; one at or below the loan's is a replay.
             draw: tells what is known of the merchant now; called for a new loan only.
         """
         key = key_of(event)
@@ -246,68 +245,41 @@ class LoanBook:
         if loan is None:
             if event.kind is not LoanKind.DRAWN:
                 return Verdict(Became.UNKNOWN_LOAN)
-            self._put(key, _drawn(event, offset, draw()))
-            self._changed.add(key)
+            self._put(key, _drawn(event, draw()))
             return Verdict(Became.APPLIED)
-        if offset <= loan.offset:
-            return Verdict(Became.REPLAYED)
         became = _judge(loan, event)
         if became is not Became.APPLIED:
             return Verdict(became)
-        ended_before, owed = loan.ended_at is not None, loan.status in OWING
-        _change(loan, event)
-        self.owing += (loan.status in OWING) - owed
-        loan.events[event.event_id] = _checksum(event)
-        loan.offset = offset
-        self._changed.add(key)
-        if loan.ended_at is None or ended_before:
+        changed = _changed(loan, event)
+        self._put(key, changed)
+        if changed.ended_at is None or loan.ended_at is not None:
             return Verdict(Became.APPLIED)
-        known, loan.draw = loan.draw, None
-        return Verdict(Became.APPLIED, loan, known)
+        return Verdict(Became.APPLIED, changed, loan.draw)
 
     def outstanding(self, merchant_id: str) -> int:
         """Return what a merchant owes over all lenders, in minor units."""
         return sum(loan.outstanding for _, loan in self.of(merchant_id))
 
     def of(self, merchant_id: str) -> Iterator[tuple[Key, Loan]]:
-        """Yield the loans of a merchant in the order of their draws."""
-        return ((key, self._loans[key]) for key in self._of_merchant.get(merchant_id, ()))
+        """Yield the loans of a merchant in the order of their draws, by the time of each."""
+        keys = self._of_merchant.get(merchant_id, ())
+        loans = [(key, loan) for key in keys if (loan := self._loans.get(key)) is not None]
+        return iter(sorted(loans, key=lambda each: (each[1].drawn_at, each[0])))
 
-    def take_changed(self) -> list[tuple[bytes, bytes]]:
-        """Return the loans that changed since the last call, as records of the changelog.
-
-        They count as durable from now on: who fails to write them must drop the partition.
-        """
-        changed = [(key.encoded(), msgspec.json.encode(self._loans[key])) for key in self._changed]
-        self._changed.clear()
-        return changed
-
-    def restore(self, key: bytes, value: bytes) -> None:
-        """Take a loan back from its changelog; of several records the highest offset wins.
-
-        Raises:
-            ValueError: it is no loan, or of a newer layout.
-        """
-        try:
-            loan = msgspec.json.decode(value, type=Loan)
-            name = msgspec.json.decode(key, type=Key)
-        except msgspec.DecodeError as error:
-            raise ValueError(f"not a loan: {error}") from None
-        if loan.schema_version > LOAN_SCHEMA_VERSION:
-            raise ValueError(
-                f"a loan has layout {loan.schema_version}, this release knows layouts up to "
-                f"{LOAN_SCHEMA_VERSION}: start a newer release"
-            )
-        known = self._loans.get(name)
-        if known is None or loan.offset >= known.offset:
-            self._put(name, loan)
+    def rebuild(self) -> None:
+        """Work out anew what follows from the loans, once the ledger has been restored."""
+        self._of_merchant.clear()
+        self.owing = 0
+        for key, loan in self._loans.items():
+            self._of_merchant[key[0]].append(Key(*key))
+            self.owing += loan.status in OWING
 
     def _put(self, key: Key, loan: Loan) -> None:
         known = self._loans.get(key)
         if known is None:
             self._of_merchant[key.merchant_id].append(key)
         self.owing += (loan.status in OWING) - (known is not None and known.status in OWING)
-        self._loans[key] = loan
+        self._loans.put(key, loan)
 
 
 def key_of(message: LoanEvent | Example) -> Key:
@@ -345,7 +317,7 @@ def example_of(event: LoanEvent, loan: Loan, draw: Draw, source: tuple[str, int,
     )
 
 
-def _drawn(event: LoanEvent, offset: int, draw: Draw) -> Loan:
+def _drawn(event: LoanEvent, draw: Draw) -> Loan:
     principal = event.amount or 0
     return Loan(
         product=event.product,
@@ -358,7 +330,6 @@ def _drawn(event: LoanEvent, offset: int, draw: Draw) -> Loan:
         ended_at=None,
         events={event.event_id: _checksum(event)},
         draw=draw,
-        offset=offset,
     )
 
 
@@ -377,28 +348,37 @@ def _judge(loan: Loan, event: LoanEvent) -> Became:
     return Became.APPLIED
 
 
-def _change(loan: Loan, event: LoanEvent) -> None:
-    """Apply an event that counts. A loan that ended badly may still be paid back."""
+def _changed(loan: Loan, event: LoanEvent) -> Loan:
+    """Return the loan after an event that counts. One that ended badly may still be paid back."""
     amount = event.amount or 0
+    status, outstanding, overdue = loan.status, loan.outstanding, loan.overdue
     match event.kind:
         case LoanKind.REPAID:
-            loan.outstanding = max(0, loan.outstanding - amount)
-            loan.overdue = max(0, min(loan.overdue - amount, loan.outstanding))
-            if loan.status is LoanKind.OVERDUE and loan.overdue == 0:
-                loan.status = LoanKind.DRAWN
+            outstanding = max(0, outstanding - amount)
+            overdue = max(0, min(overdue - amount, outstanding))
+            if status is LoanKind.OVERDUE and overdue == 0:
+                status = LoanKind.DRAWN
         case LoanKind.OVERDUE:
-            loan.overdue = min(amount, loan.outstanding)
+            overdue = min(amount, outstanding)
             if loan.ended_at is None:
-                loan.status = LoanKind.OVERDUE
+                status = LoanKind.OVERDUE
         case LoanKind.SETTLED | LoanKind.WRITTEN_OFF:
-            loan.outstanding = loan.overdue = 0
-            loan.status = event.kind
+            outstanding = overdue = 0
+            status = event.kind
         case LoanKind.DEFAULTED:
-            loan.overdue = loan.outstanding
-            if loan.status is not LoanKind.WRITTEN_OFF:
-                loan.status = event.kind
-    if event.kind in ENDS and loan.ended_at is None:
-        loan.ended_at = event.occurred_at
+            overdue = outstanding
+            if status is not LoanKind.WRITTEN_OFF:
+                status = event.kind
+    ends = event.kind in ENDS and loan.ended_at is None
+    return msgspec.structs.replace(
+        loan,
+        status=status,
+        outstanding=outstanding,
+        overdue=overdue,
+        ended_at=event.occurred_at if ends else loan.ended_at,
+        events={**loan.events, event.event_id: _checksum(event)},
+        draw=None if ends else loan.draw,
+    )
 
 
 def _checksum(event: LoanEvent) -> int:

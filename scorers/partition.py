@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import numpy as np
 
-from features.events import Outcome
+from features.events import Outcome, currency_index
+from features.hashing import hash_of
 from features.layout import ROW
 from features.pages import Duplicates, read_page
 from features.restore import Records
@@ -15,9 +16,11 @@ from features.rows import Rows, row_at
 from features.vector import FEATURE_COUNT, compute, named
 from scorers import engine
 from scorers.ahead import Ahead
+from scorers.catalogue import BUILT_IN_POLICIES, Policies
+from scorers.entitlements import WIDTH, Entitlements
+from scorers.evaluation import COUNT, MOST_UPDATES, Book, Updates, allocate_updates, new_scratch
 from scorers.loans import Draw
-from scorers.policy import BUILT_IN as BUILT_IN_POLICY
-from scorers.policy import Policy, args_of
+from scorers.policy import EVERYBODYS, PolicyName
 from scorers.prior import BUILT_IN as BUILT_IN_SCORECARD
 from scorers.scorecard import Scorecard, probability, weights_of
 
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
     from features.calendar import Zone
     from features.events import Events
+    from scorers.entitlements import Entitled
 
 UPDATES_AT_ONCE: Final = 4096
 SKEW_MS: Final = 5 * 60_000
@@ -38,21 +42,32 @@ CLOCK_SCHEMA_VERSION: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A scorecard and a policy that are in force together; the built-in ones by default."""
+    """A scorecard and policies that are in force together; the built-in ones by default."""
 
     scorecard: Scorecard = BUILT_IN_SCORECARD
-    policy: Policy = BUILT_IN_POLICY
+    policies: Policies = BUILT_IN_POLICIES
 
 
 class ChangedRows(NamedTuple):
-    """Copies of rows, for the changelog."""
+    """Copies of rows of one width, for the changelog."""
 
     keys: NDArray[np.uint8]
     """The merchants' ids, end to end."""
     key_length: NDArray[np.int64]
     """Bytes of each id."""
     rows: NDArray[np.uint8]
-    """Shape (rows, ROW.itemsize)."""
+    """Shape (rows, ROW.itemsize), or (rows, WIDTH) of those that are enrolled for something."""
+
+
+class Amendment(Protocol):
+    """A change of what is on record of a merchant."""
+
+    @property
+    def currency(self) -> str | None:
+        """ISO 4217 code that becomes the merchant's, if it has none yet."""
+
+    def change(self, record: Entitled) -> str | None:
+        """Make the change, or return why not."""
 
 
 class Partition:
@@ -66,14 +81,14 @@ class Partition:
 
     Args:
         zone: time zone of the merchants' local days.
-        version: scorecard and policy in force at first.
+        version: scorecard and policies in force at first.
         skew_ms: most that an event may lie ahead of its record's own timestamp, ms.
         horizon_ms: most that one may lie behind the newest payment of its merchant, ms.
         updates_at_once: updates handed over in one call of `on_updates`, at most.
 
     >>> from features.calendar import load_zone
     >>> partition = Partition(load_zone("Asia/Shanghai"))
-    >>> len(partition), partition.watermark, partition.version.policy.lender
+    >>> len(partition), partition.watermark, partition.version.policies.everybodys.lender
     (0, -1, 'platform')
     """
 
@@ -92,14 +107,16 @@ class Partition:
         self._duplicates = Duplicates()
         self._ahead = Ahead()
         self._clock = engine.new_clock()
-        self._scratch = engine.new_scratch()
-        self._updates = engine.allocate_updates(updates_at_once)
-        version = version or Version()
-        self.activate(version.scorecard, version.policy)
+        self._entitlements = Entitlements()
+        self._scratch = new_scratch()
+        self._updates = allocate_updates(max(updates_at_once, MOST_UPDATES))
+        self._cursor = np.zeros(4, np.int64)
+        self._on_updates: Callable[[Updates], None] | None = None
+        self.activate(version or Version())
 
     @property
     def version(self) -> Version:
-        """Scorecard and policy in force."""
+        """Scorecard and policies in force."""
         return self._version
 
     @property
@@ -117,23 +134,29 @@ class Partition:
         """Payment ids that are remembered."""
         return len(self._duplicates)
 
-    def activate(self, scorecard: Scorecard, policy: Policy) -> None:
-        """Put a scorecard and a policy in force for every event from now on.
+    def activate(self, version: Version) -> None:
+        """Put a scorecard and policies in force for every event from now on.
 
         Exact after a crash only between two checkpoints whose record names the new versions.
 
         Raises:
-            ValueError: one of them makes no sense; what was in force stays.
+            ValueError: the scorecard makes no sense; what was in force stays.
         """
-        weights, args = weights_of(scorecard), args_of(policy)
-        self._version = Version(scorecard, policy)
-        self._weights, self._policy = weights, args
+        self._weights = weights_of(version.scorecard)
+        self._version = version
+
+    def _book(self) -> Book:
+        self._entitlements.prepare(len(self._rows.keys.place))
+        return Book(
+            self._zone, self._weights, self._version.policies.table,
+            self._entitlements.of_row, self._entitlements.table,
+        )  # fmt: skip
 
     def apply(
         self,
         events: Events,
         text: NDArray[np.uint8],
-        on_updates: Callable[[engine.Updates], None],
+        on_updates: Callable[[Updates], None],
         on_relayed: Callable[[int], None] = lambda _: None,
     ) -> None:
         """Apply events in log order, and fill in what became of each (`events.outcome`).
@@ -150,26 +173,97 @@ class Partition:
                 has been applied and nothing behind it.
         """
         n = len(events.offset)
-        self._rows.prepare(n)
         self._duplicates.prepare(n)
-        keys, table, seen = self._rows.keys, self._rows.table, self._duplicates.seen
-        ahead = self._ahead.offsets()
-        cursor = np.array([0, -1, 0, n], np.int64)
+        self._on_updates = on_updates
+        cursor = self._cursor
+        cursor[:] = (0, -1, 0, n)
         relayed = np.flatnonzero(events.outcome == Outcome.RELAYED).tolist()
         for stop in (*relayed, n):
+            # A relayed event may have brought a merchant and its row.
+            self._rows.prepare(n)
+            keys, table, seen = self._rows.keys, self._rows.table, self._duplicates.seen
+            ahead, book = self._ahead.offsets(), self._book()
             cursor[engine.STOP] = stop
             while cursor[engine.EVENT] < stop:
                 engine.apply(
-                    events, text, keys, table, seen, ahead, self._zone, self._weights,
-                    self._policy, self._limits, self._clock, self._scratch, self._updates, cursor,
+                    events, text, keys, table, seen, ahead, book,
+                    self._limits, self._clock, self._scratch, self._updates, cursor,
                 )  # fmt: skip
-                count = int(cursor[engine.COUNT])
-                if count:
-                    on_updates(engine.Updates._make(column[:count] for column in self._updates))
-                    cursor[engine.COUNT] = 0
+                self._hand_over()
             if stop < n:
                 on_relayed(stop)
+        self._on_updates = None
         self._ahead.passed(self.offset)
+
+    def _hand_over(self) -> None:
+        count = int(self._cursor[COUNT])
+        if count and self._on_updates is not None:
+            self._on_updates(Updates._make(column[:count] for column in self._updates))
+        self._cursor[COUNT] = 0
+
+    def amend(
+        self, merchant_id: bytes, amendment: Amendment, *, event: int, offset: int
+    ) -> str | None:
+        """Change what is on record of a merchant, and evaluate it; for `on_relayed` to call.
+
+        It moves no time: the merchant is evaluated as of the watermark.
+
+        Args:
+            merchant_id: whose; one of whom nothing is known gets a row.
+            amendment: makes the change, before the evaluation.
+            event: index of the relayed event in the batch that is being applied.
+            offset: of that event in the log.
+
+        Returns:
+            None when it was made, or when the row holds it already; else why the amendment
+            refused to.
+        """
+        number = self._rows.find(merchant_id)
+        if number >= 0 and self._rows.row(number).offset >= offset:
+            return None
+        draft = self._entitlements.draft(number)
+        refused = amendment.change(draft)
+        if refused is not None:
+            return refused
+        number = self._rows.add(merchant_id)
+        row = self._rows.row(number)
+        if row.currency < 0 and amendment.currency is not None:
+            row.currency = currency_index(amendment.currency)
+        if draft.since < 0:
+            draft.since = max(self.watermark, 0)
+        self._entitlements.put(number, draft)
+        engine.evaluate_one(
+            number, event, np.uint64(hash_of(merchant_id)), max(self.watermark, 0), offset,
+            self._rows.table, self._book(), self._scratch, self._updates, self._cursor,
+        )  # fmt: skip
+        self._entitlements.forget_gone(number)
+        self._hand_over()
+        return None
+
+    def evaluate_all(self, on_updates: Callable[[Updates], None]) -> None:
+        """Evaluate every merchant as of the watermark, outside of the log.
+
+        To see what other policies would lead to; a partition that serves the log would no longer
+        be what a replay makes of it.
+        """
+        self._cursor[:] = (0, 0, 0, 0)
+        self._on_updates = on_updates
+        done = False
+        while not done:
+            done = engine.evaluate_all(
+                self._rows.keys, self._rows.table, self._book(), self._clock, self._scratch,
+                self._updates, self._cursor,
+            )  # fmt: skip
+            self._hand_over()
+        self._on_updates = None
+
+    def limits_of(self, name: PolicyName) -> NDArray[np.int64]:
+        """Return the limits in force of a policy, minor units, one of each merchant that has it."""
+        used = self._rows.used
+        rows = self._rows.packed(np.arange(used)).view(ROW).reshape(used)
+        if name == EVERYBODYS:
+            return rows["limit"][rows["schema_version"] > 0].astype(np.int64)
+        return self._entitlements.limits_of(np.uint64(name.key))
 
     def take_pages(self) -> list[bytes]:
         """Return the payment ids that came since the last call, as pages to be made durable.
@@ -178,15 +272,20 @@ class Partition:
         """
         return self._duplicates.take_pages()
 
-    def take_changed_rows(self) -> ChangedRows:
-        """Return a copy of the rows that changed since the last call, and their merchants' ids.
+    def take_changed_rows(self) -> list[ChangedRows]:
+        """Return copies of the rows that changed since the last call, and their merchants' ids.
 
         They count as durable from now on: who fails to write them must drop the partition.
         """
         numbers = self._rows.dirty_rows()
         rows = self._rows.packed(numbers)
         self._rows.clear_dirty(numbers)
-        return ChangedRows(*self._rows.keys_of(numbers), rows)
+        enrolled = self._entitlements.have_one(numbers)
+        plain = ChangedRows(*self._rows.keys_of(numbers[~enrolled]), rows[~enrolled])
+        if not enrolled.any():
+            return [plain]
+        wide = np.hstack([rows[enrolled], self._entitlements.packed(numbers[enrolled])])
+        return [plain, ChangedRows(*self._rows.keys_of(numbers[enrolled]), wide)]
 
     def clock_state(self) -> dict[str, int]:
         """Return the event-time clock, for the record that ends a checkpoint."""
@@ -253,7 +352,14 @@ class Partition:
         Raises:
             ValueError: a value is not a row, or of a newer layout.
         """
-        self._rows.restore(Records(text, key_at, key_length, value_at, value_length))
+        wide = value_length == WIDTH
+        rows_only = np.where(wide, ROW.itemsize, value_length).astype(np.int32)
+        self._rows.restore(Records(text, key_at, key_length, value_at, rows_only))
+        if wide.any():
+            self._entitlements.restore(
+                self._rows.keys,
+                Records(text, key_at[wide], key_length[wide], value_at[wide], value_length[wide]),
+            )
 
     def __len__(self) -> int:
         """Merchants that have a row."""
@@ -278,7 +384,8 @@ class Partition:
     def draw(self, merchant_id: bytes, at: int) -> Draw:
         """Return what is known and thought of a merchant now, or at a later time (epoch ms)."""
         vector, contributions = np.empty(FEATURE_COUNT), np.empty(FEATURE_COUNT)
-        compute(row_at(self.row_bytes(merchant_id), at, self._zone), vector)
+        row = self.row_bytes(merchant_id)
+        compute(row_at(row and row[: ROW.itemsize], at, self._zone), vector)
         pd = probability(vector, self._weights, contributions)
         return Draw(named(vector), pd, self._version.scorecard.version)
 
@@ -287,4 +394,13 @@ class Partition:
         number = self._rows.find(merchant_id)
         if number < 0:
             return None
-        return self._rows.packed(np.array([number])).tobytes()
+        numbers = np.array([number])
+        row = self._rows.packed(numbers).tobytes()
+        if self._entitlements.have_one(numbers)[0]:
+            row += self._entitlements.packed(numbers).tobytes()
+        return row
+
+    def entitled(self, merchant_id: bytes) -> Entitled | None:
+        """Return what a merchant is enrolled for, to be read at once; None for nothing ever."""
+        number = self._rows.find(merchant_id)
+        return None if number < 0 else self._entitlements.of(number)

@@ -1,25 +1,21 @@
-"""The policy: from a merchant's features and its probability of default to its limit.
+"""Policies: what each lender gives for which product, as data that is checked on its way in.
 
-The formula and worked figures stand in docs/limits.md. Two parts: `wanted` is what the figures
-of this moment give, whole steps and all; `decide` is what becomes of the limit in force. Merchants
-in the hold-out have rules of their own (`scorers.hold_out`).
+What a policy makes of a merchant's figures is `scorers.limits`; which one is in force
+`scorers.catalogue`.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
-import numpy as np
 
-from features.bounds import LARGEST_AMOUNT
-from features.compiler import inlined
+from features.bounds import LARGEST_AMOUNT, Identifier, Milliseconds, Version
 from features.events import currency_index
-from scorers.scorecard import FEATURE_NAMES, log1p
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from features.hashing import hash_of
+from scorers.funds.terms import FundTerms
 
 # The features that a policy looks at, beside the volume, each through one `Factor`.
 FACTOR_NAMES = (
@@ -31,14 +27,41 @@ FACTOR_NAMES = (
 )
 LOG1P_FACTORS = ("payers_28",)
 
-FACTOR_FEATURES = tuple(FEATURE_NAMES.index(name) for name in FACTOR_NAMES)
-NET_28 = FEATURE_NAMES.index("net_28")
-ACTIVE_DAYS_28 = FEATURE_NAMES.index("active_days_28")
-PAYMENTS_28 = FEATURE_NAMES.index("payments_28")
-PAYERS_28 = FEATURE_NAMES.index("payers_28")
-
 SMALLEST_SPAN = 1e-9
 LARGEST_HOLD_OUT = 0.1
+LARGEST_COVER_RATE = 1_000.0
+
+PLATFORM = "platform"
+"""The lender whose policy for loans every merchant has, enrolled or not."""
+
+
+class Product(StrEnum):
+    """What a policy is for."""
+
+    LOAN = "loan"
+    TRADE_CREDIT = "trade_credit"
+    INSURANCE = "insurance"
+    FUND_SWEEP = "fund_sweep"
+
+
+class PolicyName(NamedTuple):
+    """What names a policy through all its versions."""
+
+    lender: str
+    product: Product
+
+    @property
+    def key(self) -> int:
+        """Number by which rows and kernels know it, 1 to 2**64 - 1.
+
+        >>> PolicyName("bank", Product.LOAN).key == PolicyName("bank", Product.TRADE_CREDIT).key
+        False
+        """
+        return hash_of(f"{self.lender}\0{self.product}".encode())
+
+
+EVERYBODYS = PolicyName(PLATFORM, Product.LOAN)
+"""The policy that every merchant has."""
 
 
 class Factor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,6 +80,18 @@ class Factor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     floor: float
 
 
+class Cover(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How insurance cover grows with payments; docs/cover.md has the formula.
+
+    Attributes:
+        rate: cover for one unit of net payments in the local month.
+        carry: share of last month's cover that is added to this month's, 0 to 1.
+    """
+
+    rate: float
+    carry: float = 0.0
+
+
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One lender's rule for one product, as it is published on the topic `policies`.
 
@@ -64,10 +99,13 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     currency has no limit.
 
     Attributes:
-        version: rises with each one published; the built-in one is 0.
+        version: rises with each one published for this lender and product; the built-in one is 0.
         lender: lender's id.
         product: what the limit is for.
         currency: ISO 4217 code.
+        valid_from: event time from which on it replaces the version before it, in ms; at once
+            when left out.
+        valid_to: event time from which on it gives nothing, in ms; never when left out.
         advance_rate: share of 28 days' net payments that is lent, when nothing speaks against it.
         pd_cut_off: probability of default from which the limit is 0.
         pd_floor: factor of a PD just below the cut-off; the factor of a PD of 0 is 1.
@@ -89,12 +127,17 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         cool_down_ms: least event time between two raises, in milliseconds.
         hold_out_share: share of the merchants, 0 to 0.1, whose limit is the starter amount
             whatever they collect; 0 for none.
+        cover: with `insurance` only: the limit is a cover, which follows this rule, the step and
+            the cap, and none of the others.
+        fund: with `fund_sweep` only: what may be redeemed at once. It has no limit.
     """
 
-    version: int
-    lender: str = "platform"
-    product: str = "loan"
+    version: Version
+    lender: Identifier = PLATFORM
+    product: Product = Product.LOAN
     currency: str = "CNY"
+    valid_from: Milliseconds | None = None
+    valid_to: Milliseconds | None = None
     advance_rate: float = 0.25
     pd_cut_off: float = 0.20
     pd_floor: float = 0.5
@@ -117,37 +160,16 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     raise_step: int = 500_000
     cool_down_ms: int = 86_400_000
     hold_out_share: float = 0.01
+    cover: Cover | None = None
+    fund: FundTerms | None = None
+
+    @property
+    def name(self) -> PolicyName:
+        """Lender and product."""
+        return PolicyName(self.lender, self.product)
 
 
 BUILT_IN = Policy(version=0)
-
-
-class PolicyArgs(NamedTuple):
-    """A policy as the kernels read it; the arrays are in the order of `FACTOR_NAMES`."""
-
-    version: int
-    currency: int
-    advance_rate: float
-    pd_cut_off: float
-    pd_floor: float
-    pd_band: float
-    worst: NDArray[np.float64]
-    per_span: NDArray[np.float64]
-    """1 / (best - worst)."""
-    floor: NDArray[np.float64]
-    logarithm: NDArray[np.bool_]
-    """Whether the feature is counted in ln(1 + x)."""
-    starter_amount: int
-    starter_payments: int
-    starter_payers: int
-    starter_days: int
-    starter_keep: float
-    cap: int
-    step: int
-    dead_band: float
-    raise_step: int
-    cool_down_ms: int
-    hold_out_share: float
 
 
 def load_policy(raw: bytes) -> Policy:
@@ -176,13 +198,15 @@ def check_policy(policy: Policy) -> None:
         ValueError: lists everything that is wrong.
     """
     wrong = [*_wrong_amounts(policy), *_wrong_shares(policy)]
-    if policy.version < 0:
-        wrong.append(f"version is {policy.version}, below 0")
-    wrong.extend(f"{name} is empty" for name in ("lender", "product") if not getattr(policy, name))
+    if policy.valid_to is not None and policy.valid_to <= (policy.valid_from or 0):
+        wrong.append(
+            f"valid_to is {policy.valid_to}, not after valid_from {policy.valid_from or 0}"
+        )
     try:
         currency_index(policy.currency)
     except ValueError as error:
         wrong.append(str(error))
+    wrong.extend(_wrong_parts(policy))
     for name in FACTOR_NAMES:
         factor: Factor = getattr(policy, name)
         if not (math.isfinite(factor.worst) and math.isfinite(factor.best)):
@@ -195,6 +219,24 @@ def check_policy(policy: Policy) -> None:
             wrong.append(f"{name} has a floor of {factor.floor}, not in (0, 1]")
     if wrong:
         raise ValueError("policy refused: " + "; ".join(wrong))
+
+
+def _wrong_parts(policy: Policy) -> list[str]:
+    wrong = []
+    parts = {Product.INSURANCE: ("cover", policy.cover), Product.FUND_SWEEP: ("fund", policy.fund)}
+    for product, (name, part) in parts.items():
+        if (part is None) == (policy.product is product):
+            wrong.append(f"{name} has to be there with the product {product}, and with it only")
+    if policy.cover is not None:
+        if not 0 < policy.cover.rate <= LARGEST_COVER_RATE:
+            wrong.append(f"cover.rate is {policy.cover.rate}, not in (0, {LARGEST_COVER_RATE}]")
+        if not 0 <= policy.cover.carry <= 1:
+            wrong.append(f"cover.carry is {policy.cover.carry}, not in [0, 1]")
+    if policy.fund is not None:
+        wrong.extend(f"fund: {each}" for each in policy.fund.wrong())
+        if policy.fund.currency != policy.currency:
+            wrong.append(f"fund.currency is {policy.fund.currency}, not {policy.currency}")
+    return wrong
 
 
 def _wrong_amounts(policy: Policy) -> list[str]:
@@ -239,149 +281,3 @@ def _wrong_shares(policy: Policy) -> list[str]:
     if not 0 <= policy.hold_out_share <= LARGEST_HOLD_OUT:
         wrong.append(f"hold_out_share is {policy.hold_out_share}, not in [0, {LARGEST_HOLD_OUT}]")
     return wrong
-
-
-def args_of(policy: Policy) -> PolicyArgs:
-    """Lay a policy out for the kernels.
-
-    Raises:
-        ValueError: `check_policy` refuses it.
-    """
-    check_policy(policy)
-    factors: list[Factor] = [getattr(policy, name) for name in FACTOR_NAMES]
-    logarithm = np.array([name in LOG1P_FACTORS for name in FACTOR_NAMES], np.bool_)
-    ends = np.array([(factor.worst, factor.best) for factor in factors], np.float64)
-    ends[logarithm] = np.log1p(ends[logarithm])
-    return PolicyArgs(
-        version=policy.version,
-        currency=currency_index(policy.currency),
-        advance_rate=float(policy.advance_rate),
-        pd_cut_off=float(policy.pd_cut_off),
-        pd_floor=float(policy.pd_floor),
-        pd_band=float(policy.pd_band),
-        worst=ends[:, 0].copy(),
-        per_span=1.0 / (ends[:, 1] - ends[:, 0]),
-        floor=np.array([factor.floor for factor in factors], np.float64),
-        logarithm=logarithm,
-        starter_amount=policy.starter_amount,
-        starter_payments=policy.starter_payments,
-        starter_payers=policy.starter_payers,
-        starter_days=policy.starter_days,
-        starter_keep=float(policy.starter_keep),
-        cap=policy.cap,
-        step=policy.step,
-        dead_band=float(policy.dead_band),
-        raise_step=policy.raise_step,
-        cool_down_ms=policy.cool_down_ms,
-        hold_out_share=float(policy.hold_out_share),
-    )
-
-
-@inlined
-def factor_of(value: float, factor: int, policy: PolicyArgs) -> float:
-    """Return what a feature leaves of the limit, in [floor, 1]; absent counts as half-way."""
-    floor = float(policy.floor[factor])
-    if not math.isfinite(value):
-        return (1.0 + floor) / 2.0
-    value = float(value)
-    if policy.logarithm[factor]:
-        value = log1p(value)
-    share = (value - float(policy.worst[factor])) * float(policy.per_span[factor])
-    return floor + (1.0 - floor) * min(max(share, 0.0), 1.0)
-
-
-@inlined
-def pd_factor(pd: float, policy: PolicyArgs) -> float:
-    """Return what the probability of default leaves of the limit.
-
-    Falls evenly from 1 to `pd_floor` just below the cut-off, and is 0 from there. The drop
-    instead of a line to 0 keeps a PD that wavers by 1 % from moving a limit by more than that.
-    """
-    if not pd < policy.pd_cut_off:
-        return 0.0
-    return 1.0 - (1.0 - policy.pd_floor) * (pd / policy.pd_cut_off)
-
-
-@inlined
-def target(vector: NDArray[np.float64], pd: float, policy: PolicyArgs) -> float:
-    """Return the amount that volume, factors and PD give, in minor units, before any rounding."""
-    net = float(vector[NET_28])
-    if not (math.isfinite(net) and net > 0.0):
-        return 0.0
-    amount = policy.advance_rate * net * pd_factor(pd, policy)
-    for factor in range(len(FACTOR_FEATURES)):
-        amount *= factor_of(vector[FACTOR_FEATURES[factor]], factor, policy)
-    return amount
-
-
-@inlined
-def earns_starter(vector: NDArray[np.float64], limit: int, policy: PolicyArgs) -> bool:
-    """Tell whether a merchant has enough payments, payers and days for the starter amount.
-
-    Who has a limit already keeps it with `starter_keep` of the counts, or one voided payment
-    would take it away and the next one give it back.
-    """
-    share = policy.starter_keep if limit > 0 else 1.0
-    return bool(
-        vector[PAYMENTS_28] >= share * policy.starter_payments
-        and vector[PAYERS_28] >= share * policy.starter_payers
-        and vector[ACTIVE_DAYS_28] >= share * policy.starter_days
-    )
-
-
-@inlined
-def may_have_a_limit(pd: float, limit: int, limit_version: int, policy: PolicyArgs) -> bool:
-    """Tell whether the PD lies below the cut-off, or well below it after a cut to 0."""
-    bar = policy.pd_cut_off
-    if limit == 0 and limit_version > 0:
-        bar *= 1.0 - policy.pd_band
-    return pd < bar
-
-
-@inlined
-def wanted(
-    vector: NDArray[np.float64], pd: float, limit: int, limit_version: int, policy: PolicyArgs
-) -> int:
-    """Return the limit that a merchant's figures give now: whole steps, in [0, cap].
-
-    Args:
-        vector: the merchant's features, in the order of `FEATURES`.
-        pd: its probability of default.
-        limit: its limit in force, minor units.
-        limit_version: how often it has changed; 0 for a merchant that never had one.
-        policy: the policy.
-    """
-    if not may_have_a_limit(pd, limit, limit_version, policy):
-        return 0
-    amount = target(vector, pd, policy)
-    if earns_starter(vector, limit, policy):
-        amount = max(amount, float(policy.starter_amount))
-    return int(min(amount, float(policy.cap))) // policy.step * policy.step
-
-
-@inlined
-def decide(
-    whole: int, limit: int, limit_version: int, raised_at: int, as_of: int, policy: PolicyArgs
-) -> tuple[int, bool]:
-    """Return the limit from now on, and whether a raise waits for the end of the cool-down.
-
-    Args:
-        whole: what the figures give now (`wanted`).
-        limit: limit in force, minor units.
-        limit_version: how often it has changed.
-        raised_at: event time of the last raise, epoch ms; without meaning at version 0.
-        as_of: event time of this decision, epoch ms.
-        policy: the policy.
-    """
-    band = max(policy.step, int(policy.dead_band * limit))
-    if whole < limit:
-        # The end of a limit and a lowered cap are no wavering: they are not held back.
-        if whole == 0 or limit > policy.cap or limit - whole > band:
-            return whole, False
-        return limit, False
-    if whole - limit <= band:
-        return limit, False
-    if limit_version > 0 and as_of - raised_at < policy.cool_down_ms:
-        return limit, True
-    raised = min(whole, limit + policy.raise_step)
-    return raised, whole - raised > max(policy.step, int(policy.dead_band * raised))

@@ -14,14 +14,14 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from features.compiler import kernel
-from scorers.policy import FACTOR_FEATURES, NET_28, factor_of, pd_factor
+from scorers.limits import FACTOR_FEATURES, NET_28, factor_of, pd_factor
 from scorers.scorecard import FEATURE_NAMES
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from scorers.policy import PolicyArgs
+    from scorers.limits import PolicyArgs
     from scorers.scorecard import Weights
 
 REASONS_GIVEN = 3
@@ -33,7 +33,12 @@ NO_REASON = -1
 """In the places of an update that has fewer reasons."""
 HOLD_OUT = 6 * len(FEATURE_NAMES)
 CUT_OFF = HOLD_OUT + 1
-REASONS_OF_THE_HOLD_OUT = {
+CLOSED = HOLD_OUT + 2
+WITHDRAWN = HOLD_OUT + 3
+POLICY_ENDED = HOLD_OUT + 4
+STANDING = HOLD_OUT + 5
+OF_THE_MONTH = HOLD_OUT + 6
+REASONS_APART = {
     HOLD_OUT: (
         "hold_out",
         "Belongs to the hold-out, merchants drawn by lot whose limit does not follow payments",
@@ -42,6 +47,11 @@ REASONS_OF_THE_HOLD_OUT = {
         "pd_cut_off",
         "The probability of default has reached the policy's cut-off: ends the limit",
     ),
+    CLOSED: ("closed", "The merchant has closed: ends the limit"),
+    WITHDRAWN: ("withdrawn", "The merchant has withdrawn from this product: ends the limit"),
+    POLICY_ENDED: ("policy_ended", "The lender's policy is no longer valid: ends the limit"),
+    OF_THE_MONTH: ("month", "Follows the payments of this month and the last one"),
+    STANDING: ("standing", "How the merchant pays back what it owes changes the limit"),
 }
 """Code and sentence of the reasons that are no feature."""
 
@@ -194,7 +204,7 @@ PHRASES: dict[str, Phrases] = {
 def reason_code(reason: int) -> str:
     """Return a reason's code, `<feature>.<low|high|absent>.<raises|lowers>`.
 
-    The two that are no feature are `hold_out` and `pd_cut_off`.
+    Those that are no feature are in `REASONS_APART`.
 
     Raises:
         ValueError: there is no such reason.
@@ -202,8 +212,8 @@ def reason_code(reason: int) -> str:
     >>> reason_code(0)
     'tenure_days.low.lowers'
     """
-    if reason in REASONS_OF_THE_HOLD_OUT:
-        return REASONS_OF_THE_HOLD_OUT[reason][0]
+    if reason in REASONS_APART:
+        return REASONS_APART[reason][0]
     feature, level, raises = _parts(reason)
     direction = "raises" if raises else "lowers"
     return f"{FEATURE_NAMES[feature]}.{LEVEL_NAMES[level]}.{direction}"
@@ -218,8 +228,8 @@ def reason_text(reason: int) -> str:
     >>> reason_text(0)
     'Has collected payments for a short time only: lowers the limit'
     """
-    if reason in REASONS_OF_THE_HOLD_OUT:
-        return REASONS_OF_THE_HOLD_OUT[reason][1]
+    if reason in REASONS_APART:
+        return REASONS_APART[reason][1]
     feature, level, raises = _parts(reason)
     direction = "raises" if raises else "lowers"
     return f"{PHRASES[FEATURE_NAMES[feature]][level]}: {direction} the limit"
@@ -348,3 +358,22 @@ def of_the_hold_out(
     if limit == 0 and not pd < policy.pd_cut_off:
         reasons_out[1] = CUT_OFF
         effects_out[1] = -1.0
+
+
+@kernel
+def put_first(
+    apart: int, effect: float, reasons_out: NDArray[np.int16], effects_out: NDArray[np.float64]
+) -> None:
+    """Put a reason that is no feature before the others; one that ends a limit stands alone.
+
+    Args:
+        apart: its number.
+        effect: share by which it moves the limit; -1 ends it.
+        reasons_out: reason numbers.
+        effects_out: their effects.
+    """
+    for place in range(len(reasons_out) - 1, 0, -1):
+        reasons_out[place] = NO_REASON if effect <= -1.0 else reasons_out[place - 1]
+        effects_out[place] = 0.0 if effect <= -1.0 else effects_out[place - 1]
+    reasons_out[0] = apart
+    effects_out[0] = effect

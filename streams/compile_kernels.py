@@ -43,9 +43,10 @@ def compile_kernels() -> None:
     changed = partition.take_changed_rows()
     pages = partition.take_pages()
     restored = Holding(0, Partition(load_zone("Asia/Shanghai")))
-    for batch in encode_rows(*changed, "snappy"):
-        for fold in _folds("rows", batch, FoldDecoder({}, 1 << 26)):
-            restored.restore_rows(fold)
+    for rows in changed:
+        for batch in encode_rows(*rows, "snappy"):
+            for fold in _folds("rows", batch, FoldDecoder({}, 1 << 26)):
+                restored.restore_rows(fold)
     for page in pages:
         restored.partition.load_page(page)
 

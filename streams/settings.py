@@ -18,6 +18,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    StringConstraints,
     ValidationError,
     field_validator,
     model_validator,
@@ -30,7 +31,7 @@ from pydantic_settings import (
 )
 from pydantic_settings.exceptions import SettingsError as UnreadableSettings
 
-from streams.contract.topics import DEFAULT_PARTITIONS, LENDER, Topics
+from streams.contract.topics import DEFAULT_PARTITIONS, PLATFORM, Topics
 from streams.errors import SettingsError
 
 CONFIG_VARIABLE = "DUOSHOU_CONFIG"
@@ -40,6 +41,7 @@ _file: ContextVar[Path | None] = ContextVar("settings file", default=None)
 
 Compression = Literal["none", "snappy", "lz4", "zstd"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+Lender = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9._-]{1,64}$")]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 Principal = Annotated[str, Field(pattern=r"^\w+:.+$")]
 
@@ -163,8 +165,11 @@ class Settings(BaseSettings):
         description="Partitions of payments and of all that is keyed by merchant. The upper "
         "bound of the number of workers; can be raised only while there is no state.",
     )
-    lender: Literal["platform"] = Field(default=LENDER, description="The one built-in lender.")
-    product: Literal["loan"] = Field(default="loan", description="The one built-in product.")
+    lenders: tuple[Lender, ...] = Field(
+        default=(PLATFORM,),
+        description="Lenders that may have policies, as a JSON list. Each has topics of its own; "
+        "`platform`, whose policy for loans every merchant has, is always among them.",
+    )
     zone: str = Field(
         default="Asia/Shanghai",
         description="IANA zone that says where a merchant's day begins.",
@@ -307,7 +312,7 @@ class Settings(BaseSettings):
             partitions=self.partitions,
             prefix=self.topic_prefix,
             application=self.application,
-            lenders=(self.lender,),
+            lenders=self.lenders,
         )
 
     def as_environment(self) -> dict[str, str]:

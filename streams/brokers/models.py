@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kafka import KafkaProducer
-from kafka.errors import KafkaError
-
 from scorers.models import Models, dump_model, load_model, record_key
-from streams.brokers.clients import producer_settings
+from streams.brokers.publishing import publish
 from streams.brokers.reading import whole_topic
-from streams.errors import BrokerError
 
 if TYPE_CHECKING:
     from scorers.models import Model
     from streams.settings import Settings
-
-PUBLISHED_WITHIN_S = 30.0
 
 
 def read_models(settings: Settings) -> tuple[Models, list[str]]:
@@ -43,14 +37,4 @@ def publish_model(settings: Settings, model: Model) -> None:
         BrokerError: The broker did not take it.
     """
     raw = dump_model(model)
-    topic, key = settings.topics.models.name, record_key(model.version, raw)
-    try:
-        producer = KafkaProducer(**producer_settings(settings))
-        try:
-            producer.send(topic, raw, key, partition=0).get(PUBLISHED_WITHIN_S)
-        finally:
-            producer.close()
-    except KafkaError as error:
-        raise BrokerError(
-            f"The broker {settings.bootstrap_servers} did not take the model: {error}."
-        ) from error
+    publish(settings, settings.topics.models, record_key(model.version, raw), raw)

@@ -38,7 +38,7 @@ def explain(
     """Say what is remembered of a merchant, its features, its score and its limit."""
     settings = settings_for(context, config, bootstrap_servers, topic_prefix=topic_prefix)
     from features.calendar import load_zone
-    from features.upgrade import upgraded
+    from scorers.entitlements import upgraded_wide
     from scorers.explanation import explain as explain_row
     from scorers.partition import Version
     from streams.brokers.reachable import require_broker
@@ -54,7 +54,7 @@ def explain(
         )
     versions = asyncio.run(read_versions(settings))
     version = versions.named_by(record) if record is not None else Version()
-    row = upgraded(row)
+    row = upgraded_wide(row)
     explanation = explain_row(merchant.encode(), row, version, load_zone(settings.zone), as_of or 0)
     remembered = _remembered(row)
     if as_json:
@@ -74,7 +74,7 @@ def _remembered(row: bytes) -> "dict[str, object]":
 
     from features.layout import ROW
 
-    record: np.void = np.frombuffer(row, ROW)[0]
+    record: np.void = np.frombuffer(row[: ROW.itemsize], ROW)[0]
     names = ROW.names or ()
     return {name: record[name].tolist() for name in names if not name.startswith("_")}
 
@@ -121,6 +121,8 @@ def _print(
             feature.name, value, feature.unit, f"{feature.log_odds:+.3f}", f"{feature.effect:+.1%}"
         )
     console.print(table)
+    if explanation.entitlements:
+        console.print(_enrolled(explanation, currency))
     if explanation.held_out:
         return
     levers = Table("what would raise it", "leaves now", "the figures would then give")
@@ -128,3 +130,18 @@ def _print(
         name = "a tenth more volume" if lever.name == "volume" else f"{lever.name} at its best"
         levers.add_row(name, f"{lever.factor:.0%}", amount_text(lever.target_without, currency))
     console.print(levers)
+
+
+def _enrolled(explanation: "Explanation", currency: str) -> Table:
+    from streams.contract.currencies import amount_text
+
+    table = Table("enrolled with", "for", "limit", "version", "standing")
+    for each in explanation.entitlements:
+        table.add_row(
+            each.lender or "(no such policy yet)",
+            each.product or "",
+            amount_text(each.limit, currency),
+            str(each.limit_version),
+            f"{each.standing:.0%}",
+        )
+    return table

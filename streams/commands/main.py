@@ -37,6 +37,9 @@ COMMANDS: dict[str, Registered] = {
     "models": Registered(
         "streams.commands.models", "List and show models, promote a challenger, go back to one."
     ),
+    "policies": Registered(
+        "streams.commands.policies", "Validate, preview, publish, list and retire policies."
+    ),
     "lender": Registered(
         "streams.commands.lender", "Receive the limits of one lender, and say what changes."
     ),

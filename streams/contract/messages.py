@@ -98,20 +98,22 @@ class Tick(msgspec.Struct, frozen=True, tag_field="kind", tag="tick"):
 
 
 class Relayed(msgspec.Struct, frozen=True, tag_field="kind", tag="relayed"):
-    """An event of another topic, put by the worker into `payments` behind what it has applied.
+    """An event that is no payment, put by the worker into `payments` behind what it has applied.
 
     So the order of everything that touches a merchant is that of one log, and a replay sees it
-    again.
+    again. It comes from another topic, or from a worker that says something to another partition;
+    then `topic` is `payments`, and partition and offset are those of the record that led to it.
 
     Attributes:
-        merchant_id: Whom it is about. Also the record's key.
+        merchant_id: Whom it is about, and the record's key; null, and no key, when it is about the
+            whole partition.
         topic: Where the worker read it.
         partition: Partition it was read from.
         offset: Offset it was read at.
         event: The event as it came.
     """
 
-    merchant_id: Identifier
+    merchant_id: Identifier | None
     topic: Annotated[str, Meta(min_length=1, max_length=249)]
     partition: Annotated[int, Meta(ge=0)]
     offset: Annotated[int, Meta(ge=0)]

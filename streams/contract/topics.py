@@ -17,8 +17,8 @@ from streams.contract.messages import DeadLetterHeaders, LimitUpdate, PaymentEve
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 DEFAULT_PARTITIONS = 4
-LENDER: Literal["platform"] = "platform"
-"""The one built-in lender."""
+PLATFORM: Literal["platform"] = "platform"
+"""The lender whose policy for loans every merchant has."""
 
 
 class Cleanup(StrEnum):
@@ -127,7 +127,7 @@ class Topics:
     partitions: int = DEFAULT_PARTITIONS
     prefix: str = ""
     application: str = "duoshou"
-    lenders: tuple[str, ...] = (LENDER,)
+    lenders: tuple[str, ...] = (PLATFORM,)
 
     @property
     def application_id(self) -> str:
@@ -151,7 +151,7 @@ class Topics:
             name=f"{self.prefix}payments",
             doc="Every event of every merchant's payment code; ticks, and loan events in their "
             "place among the payments.",
-            key="merchant_id (a tick has none)",
+            key="merchant_id (a tick has none, and what is about a whole partition)",
             partitions=self.partitions,
             retention_ms=7 * DAY_MS,
             types=_events,
@@ -253,7 +253,7 @@ class Topics:
             cleanup=Cleanup.COMPACT,
             types=_policies,
             writers=("operator",),
-            readers=("worker", "operator (duoshou explain)"),
+            readers=("worker", "operator (duoshou policies, duoshou explain)"),
         )
 
     @property
@@ -267,12 +267,13 @@ class Topics:
         )
 
     @property
-    def loans_changelog(self) -> Topic:
-        """The changed loans of each checkpoint."""
+    def ledger_changelog(self) -> Topic:
+        """The changed entries of each checkpoint, of all books, and behind them a mark."""
         return self._changelog(
-            "loans",
-            "What is remembered of each loan, as of the last checkpoint that changed it.",
-            "merchant, lender and loan id, as a JSON list",
+            "ledger",
+            "What has been decided one event at a time (loans), as of the last checkpoint that "
+            "changed it.",
+            "book and key of the entry, as a JSON list",
         )
 
     def _changelog(self, table: str, doc: str, key: str, *readers: str) -> Topic:
@@ -322,5 +323,5 @@ class Topics:
         yield self.models
         yield self.policies
         yield self.rows_changelog
-        yield self.loans_changelog
+        yield self.ledger_changelog
         yield self.payment_ids

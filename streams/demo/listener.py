@@ -12,6 +12,7 @@ from kafka import KafkaConsumer, TopicPartition
 
 from streams.brokers.clients import consumer_settings
 from streams.contract.messages import LimitUpdate
+from streams.contract.topics import PLATFORM
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +55,7 @@ class UpdateListener(threading.Thread):
 
     def run(self) -> None:
         """Read until `stop` is called."""
-        topic = self._settings.topics.limit_updates(self._settings.lender)
+        topic = self._settings.topics.limit_updates(PLATFORM)
         consumer = KafkaConsumer(**consumer_settings(self._settings), auto_offset_reset="earliest")
         consumer.assign([TopicPartition(topic.name, n) for n in range(topic.partitions)])
         consumer.seek_to_beginning()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from time import monotonic, time
-from typing import Final, Literal, get_args
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,9 @@ from scorers.loans import SENTENCES, Became, LoanKind
 from streams.observability.health import Health
 from streams.observability.histogram import BatchHistogram
 from streams.observability.uncommitted import Uncommitted
+
+if TYPE_CHECKING:
+    from scorers.partition import Version
 
 Stage = Literal["decode", "wait", "apply", "publish"]
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
@@ -227,7 +230,12 @@ class Metrics:
             "duoshou_model_version", "Version of the scorecard in use.", registry=registry
         )
         self._policy_version = Gauge(
-            "duoshou_policy_version", "Version of the lending policy in use.", registry=registry
+            "duoshou_policy_version",
+            "Version in use of the policy that every merchant has.",
+            registry=registry,
+        )
+        self._policies = Gauge(
+            "duoshou_policies", "Policies in use, of all lenders.", registry=registry
         )
         self._build = Info("duoshou_build", "What is running.", registry=registry)
         self._last_progress.set(self._wall_clock())
@@ -415,13 +423,11 @@ class Metrics:
         self._last_progress.set(self._wall_clock())
         self.health.progressed()
 
-    def model_activated(self, version: int) -> None:
-        """Scorecard ``version`` is in use from here on."""
-        self._model_version.set(version)
-
-    def policy_activated(self, version: int) -> None:
-        """Policy ``version`` is in use from here on."""
-        self._policy_version.set(version)
+    def version_activated(self, version: "Version") -> None:
+        """A scorecard and policies are in use from here on."""
+        self._model_version.set(version.scorecard.version)
+        self._policy_version.set(version.policies.everybodys.version)
+        self._policies.set(len(version.policies))
 
 
 def _version() -> str:

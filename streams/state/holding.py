@@ -1,4 +1,4 @@
-"""One partition in a worker's memory: its rows, payment ids and loans, and how far they reach."""
+"""One partition in a worker's memory: its rows, payment ids and ledger, and how far they reach."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from scorers.catalogue import Moment
+from scorers.ledger import Ledger
 from scorers.loans import LoanBook
 from scorers.partition import Partition
+from streams.dead_letters import field
 from streams.transport.inputs import NOTHING
 from streams.wire.records import Records
 
@@ -31,29 +34,32 @@ class CheckpointRecord(msgspec.Struct, frozen=True):
         offset: offset of the last input record that the checkpoint holds; -1 for none.
         clock: the partition's event-time clock (`Partition.clock_state`).
         model_version: scorecard in force behind `offset`.
-        policy_version: policy in force behind `offset`.
+        policies: names the policies in force behind `offset` (`catalogue.Moment`).
         schema_version: version of this record's layout.
     """
 
     offset: int
     clock: dict[str, int]
     model_version: int
-    policy_version: int
+    policies: Moment
     schema_version: int = 1
 
 
 class Holding:
-    """Rows, payment ids and loans of one partition, with the positions that they stand at.
+    """Rows, payment ids and ledger of one partition, with the positions that they stand at.
 
     Attributes:
         number: the Kafka partition.
         partition: rows, payment ids and event-time clock.
-        loans: the loans of its merchants.
+        ledger: what has been decided one event at a time.
+        loans: its book of loans.
         active: this worker owns the partition and has recovered it.
         applied: offset of the last input record applied since the partition became active.
         durable: offset of the last input record covered by a finished checkpoint.
         newest_timestamp: Kafka timestamp of the last input record applied, epoch ms.
         checkpoint: the newest checkpoint record seen, or None.
+        unread: a former owner has written to a changelog since it was read: what it wrote stands
+            before the positions here, and was never taken in.
         lock: held while a fold is applied and while a checkpoint is cut.
     """
 
@@ -61,12 +67,14 @@ class Holding:
         self.number = number
         self.partition = partition
         self.active = False
-        self.loans = LoanBook()
+        self.ledger = Ledger()
+        self.loans = LoanBook(self.ledger)
         self.applied = NOTHING
         self.durable = NOTHING
         self.newest_timestamp = 0
         self.checkpoint: CheckpointRecord | None = None
-        self.checkpoint_at = time.monotonic()
+        self.checkpoint_at = self.marked_at = self.buried_at = time.monotonic()
+        self.unread = False
         self.positions: dict[str, int] = {}
         self.lock = asyncio.Lock()
 
@@ -109,19 +117,28 @@ class Holding:
                 self.partition.load_page(fold.text[int(at) : int(at + length)].tobytes())
         self.reached(fold.topic, fold.last_offset)
 
-    def restore_loans(self, fold: Fold) -> None:
-        """Take in loans read from their changelog.
+    def restore_ledger(self, fold: Fold) -> None:
+        """Take in entries and marks of the ledger read from its changelog.
 
         Raises:
-            ValueError: a record is no loan, or of a newer layout.
+            ValueError: a record is of no book, or of a newer layout.
         """
+        records = fold.records
         for i in range(len(fold)):
-            records = fold.records
-            key_at, value_at = int(records.key_at[i]), int(records.value_at[i])
-            key = fold.text[key_at : key_at + int(records.key_length[i])].tobytes()
-            value = fold.text[value_at : value_at + int(records.value_length[i])].tobytes()
-            self.loans.restore(key, value)
+            key = field(fold, records.key_at[i], records.key_length[i])
+            value = field(fold, records.value_at[i], records.value_length[i])
+            self.ledger.restore(key or b"", value)
         self.reached(fold.topic, fold.last_offset)
+
+    def passed_over(self, fold: Fold) -> None:
+        """Leave out a fold of a changelog that came while the partition was ours.
+
+        Our own records are in memory already. What a former owner has written late must not be
+        mixed with it: memory stands at another place of the log.
+        """
+        if fold.last_offset > self.positions.get(fold.topic, NOTHING):
+            self.unread = True
+            self.reached(fold.topic, fold.last_offset)
 
     def reached(self, topic: str, offset: int) -> None:
         """Note that memory holds everything of a changelog topic up to an offset."""

@@ -10,10 +10,13 @@ import numpy as np
 
 from streams.brokers.clients import client_options
 from streams.decode.routing import murmur2
-from streams.state.holding import CHECKPOINT_KEY, CheckpointRecord
+from streams.state.holding import CHECKPOINT_KEY, CheckpointRecord, Holding
 from streams.transport.fetching import FoldDecoder, install
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scorers.partition import Partition
     from streams.settings import Settings
     from streams.transport.fold import Fold
 
@@ -53,6 +56,33 @@ async def find_row(
     finally:
         await consumer.stop()
     return row, record
+
+
+async def whole_state(settings: Settings, new_partition: Callable[[], Partition]) -> list[Holding]:
+    """Return every partition's merchants as they are durable now: rows and checkpoint record."""
+    install()
+    topic = settings.topics.rows_changelog.name
+    holdings = [Holding(number, new_partition()) for number in range(settings.partitions)]
+    consumer = aiokafka.AIOKafkaConsumer(
+        **client_options(settings),
+        key_deserializer=FoldDecoder({}, settings.max_batch_bytes_uncompressed),
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+    )
+    await consumer.start()
+    try:
+        partitions = [aiokafka.TopicPartition(topic, number) for number in range(len(holdings))]
+        consumer.assign(partitions)
+        begins = await consumer.beginning_offsets(partitions)
+        ends = await consumer.end_offsets(partitions)
+        for tp in partitions:
+            await consumer.seek_to_beginning(tp)
+            while begins[tp] < ends[tp] and await consumer.position(tp) < ends[tp]:
+                for fold in (await consumer.getmany(tp, timeout_ms=1000)).get(tp, []):
+                    holdings[tp.partition].restore_rows(fold)
+    finally:
+        await consumer.stop()
+    return holdings
 
 
 def _last(fold: Fold, key: bytes, before: bytes | None) -> bytes | None:

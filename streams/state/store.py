@@ -62,7 +62,10 @@ class HoldingStore(Store[bytes, bytes]):
                 # Folds of a partition that has just been lost may still be in the queue.
                 if event.message.tp in wanted:
                     holding = self._host.holdings.hold(event.message.tp.partition)
-                    self.restore(holding, event.message.value)
+                    if holding.active:
+                        holding.passed_over(event.message.value)
+                    else:
+                        self.restore(holding, event.message.value)
                     self._host.metrics.progressed()
         except Exception as error:
             end_process(f"the changelog of table {self.table_name} could not be applied", error)
@@ -119,12 +122,12 @@ class RowStore(HoldingStore):
         holding.restore_rows(fold)
 
 
-class LoanStore(HoldingStore):
-    """The loans of the merchants."""
+class LedgerStore(HoldingStore):
+    """The books of each partition's ledger."""
 
     def restore(self, holding: Holding, fold: Fold) -> None:
-        """Take loans in."""
-        holding.restore_loans(fold)
+        """Take entries and marks in."""
+        holding.restore_ledger(fold)
 
 
 class PaymentIdStore(HoldingStore):

@@ -60,7 +60,7 @@ def make_trainer_app(settings: Settings, metrics: TrainingMetrics) -> TrainerApp
     app.decoders = {topics.examples.name: lambda _: None}
     app.trainer = Trainer(app)
     app.models_reader = TopicFollower(
-        {topics.models.name: lambda raw: app.trainer.model_published(load_model(raw))},
+        {topics.models.name: lambda raw, _: app.trainer.model_published(load_model(raw))},
         client_options(settings),
         refused=lambda _: metrics.model_refused(),
     )

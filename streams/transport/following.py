@@ -20,14 +20,15 @@ class TopicFollower:
     """Reads small topics whole, and goes on reading them, outside of any group.
 
     Args:
-        topics: for each topic the function that takes a record in (`Versions.takers`).
+        topics: for each topic the function that takes a record's value and offset in
+            (`Versions.takers`).
         client: settings of the Kafka client (servers, security).
         refused: called with the topic for each record that was refused.
     """
 
     def __init__(
         self,
-        topics: Mapping[str, Callable[[bytes], None]],
+        topics: Mapping[str, Callable[[bytes, int], None]],
         client: Mapping[str, Any],
         refused: Callable[[str], None],
     ) -> None:
@@ -99,7 +100,7 @@ class TopicFollower:
                 if record.value is None:
                     continue
                 try:
-                    self._topics[tp.topic](record.value)
+                    self._topics[tp.topic](record.value, record.offset)
                 except ValueError as error:
                     self._refused(tp.topic)
                     logger.error(

@@ -1,4 +1,4 @@
-"""The Faust app: its tables, its two agents, and what stands around them."""
+"""The Faust app: its tables, its agents, and what stands around them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from streams.worker.decoding import decode_fold
 from streams.worker.memory import give_back_memory
 from streams.worker.outbox import Outbox
 from streams.worker.payments import PaymentProcessor
-from streams.worker.relay import LoanEventRelay
+from streams.worker.relay import EventRelay, relayed_topics
 from streams.worker.stalled import reread_stalled
 from streams.worker.ticks import publish_ticks
 from streams.worker.versions import Versions
@@ -47,15 +47,17 @@ class App(FoldApp):
     reassigning: bool = False
     """From the loss of the old partitions until the new ones are known."""
 
-    relay: LoanEventRelay
+    relays: list[EventRelay]
+    """One for each topic whose events are put into the log of their merchant."""
 
     payments_topic: str
     loan_events_topic: str
     examples_topic: str
-    limit_updates_topic: str
+    limit_updates_topics: dict[str, str]
+    """By lender."""
     dead_letters_topic: str
     rows_topic: str
-    loans_topic: str
+    ledger_topic: str
     payment_ids_topic: str
 
     def input_tp(self, partition: int) -> TP:
@@ -103,15 +105,18 @@ def make_app(settings: Settings, topics: Topics, metrics: Metrics) -> App:
     app.configure(settings)
     app.metrics = metrics
     app.payments_topic = topics.payments.name
-    app.limit_updates_topic = topics.limit_updates(settings.lender).name
+    app.limit_updates_topics = {
+        lender: topics.limit_updates(lender).name for lender in topics.lenders
+    }
     app.dead_letters_topic = topics.dead_letters.name
     app.loan_events_topic = topics.loan_events.name
     app.examples_topic = topics.examples.name
     app.rows_topic = topics.rows_changelog.name
-    app.loans_topic = topics.loans_changelog.name
+    app.ledger_topic = topics.ledger_changelog.name
     app.payment_ids_topic = topics.payment_ids.name
-    app.decoders = {app.payments_topic: decode_fold, app.loan_events_topic: lambda _: None}
-    app.relay = LoanEventRelay(app)
+    app.relays = [EventRelay(app, *each) for each in relayed_topics(topics).items()]
+    app.decoders = {app.payments_topic: decode_fold}
+    app.decoders |= {relay.topic: lambda _: None for relay in app.relays}
     zone = load_zone(settings.zone)
     app.holdings = Holdings(
         lambda: Partition(
@@ -120,7 +125,7 @@ def make_app(settings: Settings, topics: Topics, metrics: Metrics) -> App:
             horizon_ms=int(settings.late_horizon_s * 1000),
         )
     )
-    app.versions = Versions()
+    app.versions = Versions(settings.lenders)
     app.version_reader = TopicFollower(
         app.versions.takers(topics),
         client_options(settings),
@@ -139,7 +144,7 @@ def _declare(app: App) -> None:
     buffer = 2
     tables = {
         "rows": app.rows_topic,
-        "loans": app.loans_topic,
+        "ledger": app.ledger_topic,
         "payment-ids": app.payment_ids_topic,
     }
     for table, topic in tables.items():
@@ -151,7 +156,8 @@ def _declare(app: App) -> None:
             recovery_buffer_size=buffer,
         )
     app.fold_agent("score", app.payments_topic, PaymentProcessor(app).process)
-    app.fold_agent("relay", app.loan_events_topic, app.relay.process)
+    for relay in app.relays:
+        app.fold_agent(f"relay-{relay.topic}", relay.topic, relay.process)
     _observe_recovery(app)
 
     app.task(on_leader=False)(_background(app))
@@ -162,7 +168,7 @@ def _background(app: App) -> Any:
         tasks = [
             app.version_reader.run(),
             app.checkpointer.run(),
-            app.relay.run(),
+            *(relay.run() for relay in app.relays),
             report_partitions(app),
             reread_stalled(app),
         ]
@@ -204,12 +210,14 @@ def _observe_recovery(app: App) -> None:
 def activate(app: App, holding: Holding) -> None:
     """Make a recovered partition ours, under the models its last checkpoint names."""
     record = holding.checkpoint
-    version = app.versions.newest() if record is None else app.versions.named_by(record)
-    holding.partition.activate(version.scorecard, version.policy)
-    if record is not None:
+    if record is None:
+        version = app.versions.newest(holding.partition.watermark)
+    else:
+        version = app.versions.named_by(record)
         holding.partition.restore_clock(record.clock)
-    app.metrics.model_activated(version.scorecard.version)
-    app.metrics.policy_activated(version.policy.version)
+    holding.partition.activate(version)
+    holding.loans.rebuild()
+    app.metrics.version_activated(version)
     holding.applied = NOTHING
     holding.durable = NOTHING
     holding.active = True

@@ -1,15 +1,17 @@
-"""Checkpoints: outputs acknowledged, then ids, loans and rows durable, then offsets committed.
+"""Checkpoints: outputs acknowledged, then ids, ledger and rows durable, then offsets committed.
 
 The order is what makes a crash harmless wherever it falls:
 
-1. cut between two folds: copy the changed rows and loans, take the pages of new payment ids;
+1. cut between two folds: copy changed rows and entries, take the pages of new payment ids;
 2. wait until every output published so far is acknowledged;
-3. write pages and loans, wait; write the rows, wait; write the checkpoint record, wait;
+3. write pages, wait; write the ledger's entries, wait; write its mark, wait; write the rows,
+   wait; write the checkpoint record, wait;
 4. commit the input offset.
 
 A durable row has had its outputs published and its payment ids written, so a replayed record at
-or below the row's offset can be skipped without a trace. Loans come before rows, so that no row
-is durable that knows more than a loan that was drawn before it.
+or below the row's offset can be skipped without a trace. The ledger is durable as a whole, by its
+mark, before the first row: so no row is durable from behind an event that the ledger must still
+decide.
 """
 
 from __future__ import annotations
@@ -32,11 +34,20 @@ if TYPE_CHECKING:
 
     from faust.types import TP
 
+    from scorers.ledger import LedgerCut
     from scorers.partition import ChangedRows, Version
     from streams.wire.encode import EncodedBatch
     from streams.worker.app import App
 
 logger = logging.getLogger(__name__)
+
+REMARK_AFTER_S = 600.0
+"""Seconds after which the ledger's mark is written again though nothing has changed: it shows
+whether somebody else has written there, long before the broker compacts."""
+
+BURY_EVERY_S = 3600.0
+"""Seconds between two writings of tombstones. What was deleted keeps its record for at least that
+long, so that no late record of a former owner comes behind its tombstone."""
 
 FAR_BEHIND = 200_000
 """Records of lag from which on checkpoints come less often, to catch up sooner."""
@@ -47,9 +58,9 @@ class _Cut:
     """Everything that a checkpoint writes, as it stood between two folds."""
 
     offset: int
-    changed: ChangedRows
+    changed: list[ChangedRows]
     pages: list[bytes]
-    loans: list[tuple[bytes, bytes]]
+    ledger: LedgerCut
     clock: dict[str, int]
     outputs: set[asyncio.Future[None]]
 
@@ -106,23 +117,25 @@ class Checkpointer:
             if not holding.active:
                 return
             cut = self._cut(holding)
-            version = self._app.versions.newest() if switching else holding.partition.version
+            version = holding.partition.version
+            if switching:
+                version = self._app.versions.newest(holding.partition.watermark)
             if switching:
                 await self._write(holding, cut, version)
-                holding.partition.activate(version.scorecard, version.policy)
-                self._app.metrics.model_activated(version.scorecard.version)
-                self._app.metrics.policy_activated(version.policy.version)
+                holding.partition.activate(version)
+                self._app.metrics.version_activated(version)
         if not switching:
             await self._write(holding, cut, version)
         await self._commit(holding, cut)
-        self._app.metrics.checkpoint_done(time.monotonic() - began, len(cut.changed.key_length))
+        rows = sum(len(changed.key_length) for changed in cut.changed)
+        self._app.metrics.checkpoint_done(time.monotonic() - began, rows)
 
     def _cut(self, holding: Holding) -> _Cut:
         return _Cut(
             offset=holding.applied,
             changed=holding.partition.take_changed_rows(),
             pages=holding.partition.take_pages(),
-            loans=holding.loans.take_changed(),
+            ledger=_cut_ledger(holding),
             clock=holding.partition.clock_state(),
             outputs=self._app.outbox.owed(holding.number),
         )
@@ -130,17 +143,20 @@ class Checkpointer:
     async def _write(self, holding: Holding, cut: _Cut, version: Version) -> None:
         loop = asyncio.get_running_loop()
         compression = self._app.settings.compression
-        encoding = loop.run_in_executor(None, encode_rows, *cut.changed, compression)
+        encodings = [
+            loop.run_in_executor(None, encode_rows, *changed, compression)
+            for changed in cut.changed
+        ]
         if cut.outputs:
             await asyncio.gather(*cut.outputs)
         logger.debug("checkpoint of partition %d begins at %d", holding.number, cut.offset)
         pages = encode_messages([(None, page) for page in cut.pages], compression=compression)
         await self._send(holding, self._app.payment_ids_topic, pages)
-        loans = encode_messages(cut.loans, compression=compression)
-        await self._send(holding, self._app.loans_topic, loans)
-        await self._send(holding, self._app.rows_topic, await encoding)
+        await self._write_ledger(holding, cut.ledger)
+        rows = [batch for encoding in encodings for batch in await encoding]
+        await self._send(holding, self._app.rows_topic, rows)
         record = CheckpointRecord(
-            cut.offset, cut.clock, version.scorecard.version, version.policy.version
+            cut.offset, cut.clock, version.scorecard.version, version.policies.moment
         )
         mark = encode_messages(
             [(CHECKPOINT_KEY, msgspec.json.encode(record))], compression=compression
@@ -149,7 +165,22 @@ class Checkpointer:
         holding.checkpoint = record
         logger.debug("checkpoint of partition %d is durable at %d", holding.number, cut.offset)
 
-    async def _send(self, holding: Holding, topic: str, batches: list[EncodedBatch]) -> None:
+    async def _write_ledger(self, holding: Holding, cut: LedgerCut) -> None:
+        """Write the entries and then, alone, the mark that makes them count."""
+        compression, topic = self._app.settings.compression, self._app.ledger_topic
+        for records in (cut.entries, [] if cut.mark is None else [cut.mark]):
+            batches = encode_messages(records, compression=compression)
+            if await self._send(holding, topic, batches):
+                tp: TP = self._app.input_tp(holding.number)
+                ends = await self._app.consumer.highwaters(tp)
+                holding.ledger.repeat(ends[tp] - 1)
+
+    async def _send(self, holding: Holding, topic: str, batches: list[EncodedBatch]) -> bool:
+        """Write batches to a changelog; tells whether somebody else had written there before.
+
+        Only its owner writes to a partition of a changelog, so offsets go on without a gap.
+        """
+        interrupted = False
         producer = self._app.batch_producer
         futures = [
             (batch, await producer.send_batch(batch, topic, holding.number, bulk=True))
@@ -157,7 +188,13 @@ class Checkpointer:
         ]
         for batch, future in futures:
             written = await future
+            interrupted |= written.offset > holding.positions.get(topic, NOTHING) + 1
             holding.reached(topic, written.offset + batch.record_count() - 1)
+        # Of payment ids old pages go by age, down to none: a gap there says nothing.
+        if interrupted and topic != self._app.payment_ids_topic:
+            logger.warning("%s-%d: somebody else has written there", topic, holding.number)
+            holding.unread = True
+        return interrupted
 
     async def _commit(self, holding: Holding, cut: _Cut) -> None:
         if cut.offset == NOTHING:
@@ -176,7 +213,8 @@ class Checkpointer:
         """Take a last checkpoint of partitions that are about to be lost.
 
         Afterwards they are no longer active. One whose last checkpoint does not finish in time
-        is forgotten: what memory holds of it is ahead of its changelog.
+        is forgotten: what memory holds of it is ahead of its changelog. So is one that has not
+        read all of it.
 
         Args:
             numbers: the partitions.
@@ -194,3 +232,17 @@ class Checkpointer:
                 logger.warning("no time for a last checkpoint of partition %d", holding.number)
                 self._app.holdings.drop(holding.number)
             holding.active = False
+            if holding.unread:
+                self._app.holdings.drop(holding.number)
+
+
+def _cut_ledger(holding: Holding) -> LedgerCut:
+    now = time.monotonic()
+    mark = now - holding.marked_at > REMARK_AFTER_S
+    bury = now - holding.buried_at > BURY_EVERY_S
+    cut = holding.ledger.cut(holding.applied, mark=mark, bury=bury)
+    if cut.mark is not None:
+        holding.marked_at = now
+    if bury:
+        holding.buried_at = now
+    return cut

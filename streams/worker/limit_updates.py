@@ -1,7 +1,8 @@
-"""Limit updates as messages."""
+"""Limit updates as messages, each lender's by themselves."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from streams.contract.messages import LimitUpdate, Reason
 from streams.wire.encode import encode_messages
 
 if TYPE_CHECKING:
-    from scorers.engine import Updates
+    from scorers.evaluation import Updates
     from streams.settings import Settings
     from streams.state.holding import Holding
     from streams.transport.fold import Fold
@@ -24,7 +25,7 @@ class LimitUpdates:
     """Turns the kernel's update columns into records.
 
     Args:
-        settings: lender, product and compression.
+        settings: compression.
         source_topic: topic that the payments came from.
     """
 
@@ -33,22 +34,30 @@ class LimitUpdates:
         self._source_topic = source_topic
         self._encode = msgspec.json.Encoder().encode
 
-    def encode(self, holding: Holding, fold: Fold, updates: Updates) -> list[EncodedBatch]:
-        """Return the updates of one fold as record batches, in the order of the log."""
+    def encode(
+        self, holding: Holding, fold: Fold, updates: Updates
+    ) -> dict[str, list[EncodedBatch]]:
+        """Return the updates of one fold as record batches, by lender, in the order of the log."""
         partition = holding.partition
         version = partition.version
-        messages = []
+        messages: defaultdict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
+        policies = [version.policies[place] for place in updates.policy.tolist()]
         merchants = partition.merchants_of(updates.row)
         currencies = partition.currencies_of(updates.row)
         columns = (updates.as_of, updates.offset, updates.previous, updates.limit,
                    updates.version, updates.pd, updates.reason, updates.effect)  # fmt: skip
-        for key, currency, as_of, offset, previous, limit, number, pd, reasons, effects in zip(
-            merchants, currencies, *(column.tolist() for column in columns), strict=True
+        for key, currency, policy, figures in zip(
+            merchants,
+            currencies,
+            policies,
+            zip(*(column.tolist() for column in columns), strict=True),
+            strict=True,
         ):
+            as_of, offset, previous, limit, number, pd, reasons, effects = figures
             update = LimitUpdate(
                 merchant_id=key.decode(),
-                lender_id=version.policy.lender,
-                product=version.policy.product,
+                lender_id=policy.lender,
+                product=policy.product,
                 currency=_currency(currency),
                 limit=limit,
                 previous_limit=previous,
@@ -60,14 +69,18 @@ class LimitUpdates:
                     if reason >= 0
                 ],
                 model_version=version.scorecard.version,
-                policy_version=version.policy.version,
+                policy_version=policy.version,
                 as_of=as_of,
                 source_topic=self._source_topic,
                 source_partition=fold.partition,
                 source_offset=offset,
             )
-            messages.append((key, self._encode(update)))
-        return encode_messages(messages, compression=self._settings.compression)
+            messages[policy.lender].append((key, self._encode(update)))
+        compression = self._settings.compression
+        return {
+            lender: encode_messages(of_lender, compression=compression)
+            for lender, of_lender in messages.items()
+        }
 
 
 def _reason(reason: int, effect: float) -> Reason:

@@ -10,14 +10,15 @@ import msgspec
 import numpy as np
 
 from features.events import Outcome
-from scorers.engine import BY_EVENT, Updates
+from scorers.evaluation import BY_EVENT, Updates
 from scorers.loans import key_of
 from streams.dead_letters import DeadLetter, dead_letters, field
 from streams.decode.routing import mark_misrouted, murmur2
 from streams.wire.encode import encode_messages
 from streams.wire.records import headers
 from streams.worker.limit_updates import LimitUpdates
-from streams.worker.loans import Outputs, apply_loan_event
+from streams.worker.loans import apply_loan_event
+from streams.worker.relayed import Outputs, RelayedEvents, publish_to_log
 
 if TYPE_CHECKING:
     from scorers.loans import Example
@@ -38,6 +39,7 @@ class PaymentProcessor:
     def __init__(self, app: App) -> None:
         self._app = app
         self._updates = LimitUpdates(app.settings, app.payments_topic)
+        self._relayed = RelayedEvents({app.loan_events_topic: apply_loan_event}, app.metrics)
 
     async def process(self, fold: Fold, generation: int) -> None:
         """Apply a fold and publish what follows from it.
@@ -69,10 +71,10 @@ class PaymentProcessor:
         began = time.perf_counter()
         misrouted = mark_misrouted(events, text, fold.partition, partitions)
         moved: list[Updates] = []
-        loans = Outputs([], [])
+        outputs = Outputs([], [], [])
         holding.partition.apply(
             events, text, lambda updates: moved.append(_copy(updates)),
-            lambda i: apply_loan_event(holding, fold, i, loans, metrics),
+            lambda i: self._relayed.apply(holding, fold, i, outputs),
         )  # fmt: skip
         applied = time.perf_counter()
         metrics.stage_done("decode", fold.decode_seconds)
@@ -83,9 +85,10 @@ class PaymentProcessor:
             await self._publish_updates(holding, fold, updates)
         if misrouted:
             await self._send_home(holding, fold, events, text, partitions)
-        if loans.examples:
-            await self._publish_examples(holding, loans.examples)
-        await self._set_aside(holding, fold, loans.letters)
+        if outputs.examples:
+            await self._publish_examples(holding, outputs.examples)
+        await publish_to_log(self._app, holding, outputs.messages)
+        await self._set_aside(holding, fold, outputs.letters)
         metrics.batch_applied(events.kind, events.outcome)
         metrics.input_read(fold.partition, fold.last_offset + 1)
         metrics.stage_done("publish", time.perf_counter() - applied)
@@ -98,12 +101,16 @@ class PaymentProcessor:
         def acknowledged() -> None:
             self._app.metrics.limits_updated(raises, cuts, time.time() - caused / 1000.0)
 
-        batches = self._updates.encode(holding, fold, updates)
-        topic = self._app.limit_updates_topic
-        for batch in batches:
+        topics = self._app.limit_updates_topics
+        batches = [
+            (topics[lender], batch)
+            for lender, of_lender in self._updates.encode(holding, fold, updates).items()
+            for batch in of_lender
+        ]
+        for place, (topic, batch) in enumerate(batches, 1):
             await self._app.outbox.publish(
                 holding.number, topic, holding.number, batch,
-                acknowledged if batch is batches[-1] else None,
+                acknowledged if place == len(batches) else None,
             )  # fmt: skip
 
     async def _send_home(
@@ -135,11 +142,11 @@ class PaymentProcessor:
         for batch in encode_messages(messages, compression=self._app.settings.compression):
             await self._app.outbox.publish(holding.number, self._app.examples_topic, 0, batch)
 
-    async def _set_aside(self, holding: Holding, fold: Fold, of_loans: list[DeadLetter]) -> None:
+    async def _set_aside(self, holding: Holding, fold: Fold, of_relayed: list[DeadLetter]) -> None:
         worst = fold.decoded.events.outcome.max(initial=0)
-        if worst < Outcome.CONFLICT and not fold.unreadable and not of_loans:
+        if worst < Outcome.CONFLICT and not fold.unreadable and not of_relayed:
             return
-        letters = [*dead_letters(fold), *of_loans]
+        letters = [*dead_letters(fold), *of_relayed]
         if not letters:
             return
         messages = [letter.message for letter in letters]

@@ -1,10 +1,10 @@
-"""Puts loan events into the log of their merchant: the partition of `payments` that it belongs to.
+"""Puts events of other topics into the log of their merchant: its partition of `payments`.
 
 There they have a place among the payments. So what was known of a merchant when a loan was drawn
 follows from one log, and is the same whenever that log is read.
 
-A loan event may be put there twice, after a crash or by two workers in the moment of a hand-over;
-its `event_id` counts once.
+An event may be put there twice, after a crash or by two workers in the moment of a hand-over: it
+has an id of its own, which counts once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from aiokafka.partitioner import murmur2
@@ -27,6 +27,12 @@ from streams.wire.encode import encode_messages
 from streams.wire.records import headers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from streams.contract.topics import Topics
     from streams.transport.fold import Fold
     from streams.worker.app import App
 
@@ -35,15 +41,42 @@ logger = logging.getLogger(__name__)
 Message = tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]], int]
 
 
-class LoanEventRelay:
-    """Relays folds of the topic `loan-events`.
+class AboutAMerchant(Protocol):
+    """An event that has its place in a merchant's log."""
+
+    @property
+    def merchant_id(self) -> str:
+        """Whom it is about."""
+
+
+if TYPE_CHECKING:
+    Decode = Callable[[bytes | None, NDArray[np.int8]], AboutAMerchant]
+    """From a record's value and the table of minor digits to its event, or raises `Refused`."""
+
+
+def relayed_topics(topics: Topics) -> dict[str, Decode]:
+    """Return the topics whose events are put into the log, and what decodes each."""
+    return {topics.loan_events.name: decode_loan_event}
+
+
+def home_of(key: bytes, partitions: int) -> int:
+    """Return the partition of `payments` that a merchant belongs to."""
+    return int((murmur2(key) & 0x7FFFFFFF) % partitions)
+
+
+class EventRelay:
+    """Relays folds of one topic.
 
     Args:
         app: the worker's app.
+        topic: full name; it has as many partitions as `payments`.
+        decode: tells an event from what is none.
     """
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, topic: str, decode: Decode) -> None:
         self._app = app
+        self.topic = topic
+        self._decode = decode
         self._relayed: dict[int, int] = {}
         self._committed: dict[int, int] = {}
 
@@ -76,7 +109,7 @@ class LoanEventRelay:
         for i in range(len(fold)):
             value = field(fold, records.value_at[i], records.value_length[i])
             try:
-                event = decode_loan_event(value, MINOR_DIGITS_TABLE)
+                event = self._decode(value, MINOR_DIGITS_TABLE)
             except Refused as refused:
                 letters.append(letter_of(fold, i, refused.outcome.name.lower(), refused.sentence))
                 continue
@@ -89,7 +122,7 @@ class LoanEventRelay:
                 event=msgspec.Raw(value or b""),
             )
             own = headers(fold.text, int(records.headers_at[i]), int(records.headers_length[i]))
-            homes[(murmur2(key) & 0x7FFFFFFF) % partitions].append(
+            homes[home_of(key, partitions)].append(
                 (key, msgspec.json.encode(envelope), own, int(records.timestamp[i]))
             )
         return homes, letters
@@ -117,7 +150,7 @@ class LoanEventRelay:
             if self._committed.get(partition) != offset
         }
         for partition, offset in due.items():
-            tp = TP(self._app.loan_events_topic, partition)
+            tp = TP(self.topic, partition)
             if tp in self._app.consumer.assignment():
                 await self._app.fold_consumer.commit_checkpoint({tp: offset})
             # Of a partition that is gone the next owner relays again what was not committed.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scorers.catalogue import Catalogue
 from scorers.models import Models, load_model
 from scorers.partition import Version
 from scorers.policy import load_policy
@@ -23,21 +24,26 @@ if TYPE_CHECKING:
 
 
 class Versions:
-    """All models and policies that have been published, by version.
+    """All models and policies that have been published.
 
     The built-in ones are always there.
+
+    Args:
+        lenders: who may have policies.
+
+    Attributes:
+        catalogue: the policies.
     """
 
-    def __init__(self) -> None:
-        built_in = Version()
+    def __init__(self, lenders: tuple[str, ...]) -> None:
         self._models = Models()
-        self._policies = {built_in.policy.version: built_in.policy}
+        self.catalogue = Catalogue(lenders)
 
-    def takers(self, topics: Topics) -> dict[str, Callable[[bytes], None]]:
+    def takers(self, topics: Topics) -> dict[str, Callable[[bytes, int], None]]:
         """Return for each topic the method that takes one of its records in."""
         return {topics.models.name: self.add_model, topics.policies.name: self.add_policy}
 
-    def add_model(self, raw: bytes) -> None:
+    def add_model(self, raw: bytes, _offset: int) -> None:
         """Take in a published model.
 
         Raises:
@@ -45,27 +51,25 @@ class Versions:
         """
         self._models.add(load_model(raw))
 
-    def add_policy(self, raw: bytes) -> None:
+    def add_policy(self, raw: bytes, offset: int) -> None:
         """Take in a published policy.
 
         Raises:
-            ValueError: it is malformed; what was there stays.
+            ValueError: it is malformed or refused; what was there stays.
         """
-        policy = load_policy(raw)
-        self._policies[policy.version] = policy
+        self.catalogue.add(load_policy(raw), offset)
 
-    def newest(self) -> Version:
-        """Return the model and the policy with the highest versions."""
-        return Version(self._models.newest.scorecard, self._policies[max(self._policies)])
+    def newest(self, at: int) -> Version:
+        """Return the newest model, and the policies in force at an event time (epoch ms)."""
+        return Version(self._models.newest.scorecard, self.catalogue.in_force(at))
 
     def newer_than(self, holding: Holding) -> bool:
         """Tell whether a partition has to take up the newest version, or to record its first."""
-        if holding.checkpoint is None:
-            return True
-        newest = self.newest()
-        return (newest.scorecard.version, newest.policy.version) != (
-            holding.checkpoint.model_version,
-            holding.checkpoint.policy_version,
+        record = holding.checkpoint
+        return (
+            record is None
+            or self._models.newest.version != record.model_version
+            or self.catalogue.moves(record.policies, holding.partition.watermark)
         )
 
     def named_by(self, record: CheckpointRecord) -> Version:
@@ -74,21 +78,22 @@ class Versions:
         Raises:
             LookupError: it has not been published, or not read yet.
         """
+        position, at = record.policies
         try:
             return Version(
                 self._models[record.model_version].scorecard,
-                self._policies[record.policy_version],
+                self.catalogue.in_force(at, position),
             )
         except KeyError:
             raise LookupError(
-                f"the checkpoint names model version {record.model_version} and policy version "
-                f"{record.policy_version}, which the topics `models` and `policies` do not hold"
+                f"the checkpoint names model version {record.model_version}, which the topic"
+                " `models` does not hold"
             ) from None
 
 
 async def read_versions(settings: Settings) -> Versions:
     """Return everything that is published on `models` and `policies` now."""
-    versions = Versions()
+    versions = Versions(settings.lenders)
     reader = TopicFollower(
         versions.takers(settings.topics), client_options(settings), lambda _: None
     )

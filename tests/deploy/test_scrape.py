@@ -14,6 +14,7 @@ import pytest
 from features.events import Kind, Outcome
 from scorers.drift import LOG_LOSS
 from scorers.loans import Became, LoanKind
+from scorers.partition import Version
 from scorers.training import Report, Training
 from streams.observability import Metrics, serve
 from streams.observability.metrics import DEAD_LETTER_REASONS, STAGES
@@ -31,8 +32,7 @@ def begin(metrics: Metrics) -> None:
     metrics.recovery_started()
     metrics.partitions_assigned(2)
     metrics.recovery_done(seconds=0.7)
-    metrics.model_activated(3)
-    metrics.policy_activated(2)
+    metrics.version_activated(Version())
 
 
 def work(metrics: Metrics, turn: int) -> None:

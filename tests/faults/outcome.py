@@ -67,7 +67,7 @@ def read_outcome(settings: Settings) -> Outcome:
             if offset >= offsets.get(record.key, -1):
                 offsets[record.key], rows[record.key] = offset, record.value
     updates: dict[bytes, dict[int, LimitUpdate]] = {}
-    for record in everything(settings, settings.topics.limit_updates(settings.lender)):
+    for record in everything(settings, settings.topics.limit_updates("platform")):
         update = msgspec.json.decode(record.value, type=LimitUpdate)
         # The only thing in which two runs may differ is the prefix of their topics.
         topic = update.source_topic.removeprefix(settings.topic_prefix)

@@ -9,7 +9,8 @@ import numpy as np
 
 from features.hashing import hash_of
 from scorers.hold_out import is_held_out
-from scorers.policy import BUILT_IN, args_of
+from scorers.limits import args_of
+from scorers.policy import BUILT_IN
 from tests.integration.watched import Record, home
 
 MINUTE_MS = 60_000

@@ -10,6 +10,7 @@ import numpy as np
 
 from features.calendar import load_zone
 from features.events import Outcome
+from scorers.ledger import Ledger
 from scorers.loans import Example, Loan, LoanBook, LoanEvent, example_of
 from scorers.loans import Key as LoanKey
 from scorers.partition import Partition
@@ -43,7 +44,7 @@ def _examples(settings: Settings, log: list[ConsumerRecord]) -> list[Example]:
             relayed = decode_relayed(record.value)
             event = msgspec.json.decode(relayed.event, type=LoanEvent)
             known = partition.draw(event.merchant_id.encode(), event.occurred_at)
-            verdict = book.apply(event, record.offset, lambda known=known: known)  # type: ignore[misc]
+            verdict = book.apply(event, lambda known=known: known)  # type: ignore[misc]
             if verdict.loan is not None and verdict.draw is not None:
                 source = (record.topic, record.partition, record.offset)
                 examples.append(example_of(event, verdict.loan, verdict.draw, source))
@@ -82,11 +83,9 @@ def published_examples(settings: Settings) -> dict[int, list[Example]]:
 
 
 def durable_loans(settings: Settings) -> dict[LoanKey, Loan]:
-    """Each loan as its changelog has it."""
-    loans: dict[LoanKey, Loan] = {}
-    for record in everything(settings, settings.topics.loans_changelog):
-        key = msgspec.json.decode(record.key, type=LoanKey)
-        loan = msgspec.json.decode(record.value, type=Loan)
-        if key not in loans or loan.offset >= loans[key].offset:
-            loans[key] = loan
-    return loans
+    """Each loan as the ledgers of all partitions have it."""
+    ledgers = [Ledger() for _ in range(settings.partitions)]
+    books = [ledger.book("loans", Loan) for ledger in ledgers]
+    for record in everything(settings, settings.topics.ledger_changelog):
+        ledgers[record.partition].restore(record.key, record.value)
+    return {LoanKey(*key): loan for book in books for key, loan in book.items()}

@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -37,7 +37,6 @@ from streams.brokers.provision import administration, apply_topics
 from streams.contract.access import Operation
 from streams.contract.examples import EXAMPLES
 from streams.contract.messages import PaymentEvent
-from streams.contract.topics import Topics
 from streams.errors import BrokerError, SettingsError
 from streams.settings import Settings, load_settings
 from streams.worker.process import WorkerProcess
@@ -48,20 +47,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+LENDERS = ("platform", "harbour")
 USERS = ("worker", "trainer", "payment-system", "operator", "lender-platform", "lender-harbour")
 PASSWORD = "open-sesame"
 PREFIX = "lab."
 WITHIN_S = 60
 POLL_S = 0.1
-
-
-class TwoLenders(Settings):
-    """Settings of an installation that has two lenders."""
-
-    @property
-    def topics(self) -> Topics:
-        """The registry with both."""
-        return Topics(prefix=self.topic_prefix, lenders=("platform", "harbour"))
 
 
 @pytest.fixture(scope="module")
@@ -94,26 +85,27 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
 @pytest.fixture(scope="module")
 def installed(guarded: ApacheKafka) -> Settings:
     """The super user's settings, after the topics and the access lists were made."""
-    settings = TwoLenders(bootstrap_servers=guarded.bootstrap_servers, topic_prefix=PREFIX)
+    settings = load_settings(
+        bootstrap_servers=guarded.bootstrap_servers, topic_prefix=PREFIX, lenders=LENDERS
+    )
     assert apply_access(settings) == wanted_access(settings)
     await_access(settings, [acl_of(entry) for entry in wanted_access(settings)])
     apply_topics(as_(guarded, "operator"))
     return settings
 
 
-def as_(broker: ApacheKafka, user: str, **changes: object) -> Settings:
+def as_(broker: ApacheKafka, user: str, **changes: Any) -> Settings:
     """The settings of one of the users."""
-    return TwoLenders.model_validate(
-        {
-            "bootstrap_servers": broker.sasl_bootstrap_servers,
-            "topic_prefix": PREFIX,
-            "security": {
-                "sasl_mechanism": MECHANISM,
-                "sasl_username": user,
-                "sasl_password": PASSWORD,
-            },
-            **changes,
-        }
+    return load_settings(
+        bootstrap_servers=broker.sasl_bootstrap_servers,
+        topic_prefix=PREFIX,
+        lenders=LENDERS,
+        security={
+            "sasl_mechanism": MECHANISM,
+            "sasl_username": user,
+            "sasl_password": PASSWORD,
+        },
+        **changes,
     )
 
 
@@ -160,7 +152,6 @@ def command(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[
     )
 
 
-LENDERS = ("platform", "harbour")
 OTHER = {"platform": "harbour", "harbour": "platform"}
 
 
@@ -282,6 +273,7 @@ def test_workers_and_trainer_need_nothing_that_the_lists_do_not_give(
         ("topics", "plan"),
         ("dead-letters", "resend", "--all"),
         ("models", "list"),
+        ("policies", "list"),
         ("explain", "m1"),
     ):
         done = command(operator, *said)

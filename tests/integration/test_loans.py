@@ -176,10 +176,16 @@ def test_what_is_owed_is_known_again_after_a_crash(worker: WatchedWorker) -> Non
 
 
 def test_an_envelope_that_someone_else_wrote_is_refused(worker: WatchedWorker) -> None:
-    envelope = Relayed("m", "loan-events", 0, 77, msgspec.Raw(b'{"kind":"drawn"}'))
-    forged = [b'{"kind":"relayed"}', msgspec.json.encode(envelope)]
-    worker.send([Record(value, b"m") for value in forged])
+    event = msgspec.Raw(b'{"kind":"drawn"}')
+    topics = worker.settings.topics
+    forged = [
+        (b'{"kind":"relayed"}', b"wrong_type"),
+        (msgspec.json.encode(Relayed("m", topics.loan_events.name, 0, 77, event)), b"wrong_type"),
+        (msgspec.json.encode(Relayed("m", topics.models.name, 0, 78, event)), b"out_of_range"),
+        (msgspec.json.encode(Relayed(None, topics.payments.name, 0, 79, event)), b"out_of_range"),
+    ]
+    worker.send([Record(value, b"m") for value, _ in forged])
     worker.settle()
-    reasons = {dict(record.headers)["duoshou-reason"] for record in worker.letters.values()}
-    assert reasons == {b"wrong_type"}
+    reasons = [dict(record.headers)["duoshou-reason"] for record in worker.letters.values()]
+    assert sorted(reasons) == sorted(reason for _, reason in forged)
     assert not durable_loans(worker.settings)

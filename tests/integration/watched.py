@@ -71,7 +71,7 @@ class WatchedWorker:
         topics = settings.topics
         self._payments = topics.payments.name
         self._rows_topic = topics.rows_changelog.name
-        self._updates_topic = topics.limit_updates(settings.lender).name
+        self._updates_topic = topics.limit_updates("platform").name
         self._letters_topic = topics.dead_letters.name
         names = (self._rows_topic, self._updates_topic, self._letters_topic)
         self._input = [TopicPartition(self._payments, n) for n in range(settings.partitions)]

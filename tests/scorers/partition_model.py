@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from features.calendar import NEVER, Zone, next_midnight
-from features.events import Kind, Outcome, currency_index
+from features.events import Kind, Outcome
 from features.hashing import hash_of
 from features.roll import can_decay, roll
 from features.rows import Rows
 from features.update import apply_event
 from features.vector import compute
+from scorers.merchants import MerchantKind
 from scorers.scorecard import FEATURE_NAMES
 from tests.scorers.limits_model import (
     model_constant,
@@ -31,7 +32,11 @@ from tests.scorers.limits_model import (
 from tests.scorers.logs import DAY, HOUR, MINUTE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scorers.merchants import MerchantEvent
     from scorers.partition import Version
+    from scorers.policy import Policy
     from tests.scorers.logs import Record
 
 GENERATION = 12 * HOUR
@@ -45,11 +50,23 @@ class Update(NamedTuple):
     as_of: int
     offset: int
     by_time: bool
+    lender: str = "platform"
+
+
+@dataclass
+class Entry:
+    """One policy that a merchant is enrolled for."""
+
+    lender: str
+    limit: int = 0
+    version: int = 0
+    raised_at: int = -1
+    had_one: bool = False
 
 
 @dataclass
 class Merchant:
-    currency: str
+    currency: str | None
     offset: int = -1
     clock: int = -1
     newest_payment: int = -1
@@ -58,6 +75,9 @@ class Merchant:
     version: int = 0
     raised_at: int = -1
     due_at: int = NEVER
+    closed: bool = False
+    slots: list[Entry | None] = field(default_factory=lambda: [None] * 8)
+    floor: int = 0
 
 
 class ModelPartition:
@@ -93,7 +113,7 @@ class ModelPartition:
         if merchant is not None:
             if record.occurred_at < merchant.newest_payment - DAY:
                 return Outcome.TOO_LATE
-            if record.currency != merchant.currency:
+            if merchant.currency not in (None, record.currency):
                 return Outcome.OTHER_CURRENCY
         generation = self.watermark // GENERATION
         for seen_in, content in self.ids.get(record.payment_id, []):
@@ -102,6 +122,7 @@ class ModelPartition:
         self.ids.setdefault(record.payment_id, []).append((generation, record.content))
         if merchant is None:
             merchant = self.merchants[record.merchant] = Merchant(record.currency)
+        merchant.currency = record.currency
         merchant.counted.append((offset, record))
         merchant.offset = offset
         merchant.clock = max(merchant.clock, record.occurred_at)
@@ -124,33 +145,87 @@ class ModelPartition:
         compute(row, vector)
         return dict(zip(FEATURE_NAMES, vector.tolist(), strict=True)), can_decay(row)
 
-    def _evaluate(self, merchant_id: bytes, merchant: Merchant, *, by_time: bool) -> None:
-        scorecard, policy = self.version.scorecard, self.version.policy
+    def amend(self, offset: int, event: MerchantEvent) -> None:
+        """Apply a merchant event; one that is refused changes nothing."""
+        known = self.merchants.get(event.merchant_id.encode(), Merchant(None))
+        at = [i for i, entry in enumerate(known.slots) if entry and entry.lender == event.lender_id]
+        free = [i for i, entry in enumerate(known.slots) if entry is None]
+        gone: list[int] = []
+        match event.kind:
+            case MerchantKind.ENROLLED if not at:
+                if not free:
+                    return
+                known.slots[free[0]] = Entry(str(event.lender_id), version=known.floor)
+            case MerchantKind.WITHDRAWN:
+                if not at:
+                    return
+                gone = at
+            case MerchantKind.CLOSED | MerchantKind.REOPENED:
+                known.closed = event.kind is MerchantKind.CLOSED
+        if known.currency is None:
+            known.currency = event.currency
+        self.merchants[event.merchant_id.encode()] = known
+        known.offset = offset
+        known.clock = max(known.clock, self.watermark, 0)
+        self._evaluate(event.merchant_id.encode(), known, by_time=False, gone=gone)
+        for i in gone:
+            entry = known.slots[i]
+            assert entry is not None
+            known.floor, known.slots[i] = max(known.floor, entry.version), None
+
+    def _evaluate(
+        self, merchant_id: bytes, merchant: Merchant, *, by_time: bool, gone: Sequence[int] = ()
+    ) -> None:
+        scorecard, policies = self.version.scorecard, self.version.policies
         features, decays = self._features(merchant)
         pd = model_probability(features, scorecard)
         assert math.isfinite(pd)
+        merchant.due_at = NEVER
+        own = Entry(
+            "platform", merchant.limit, merchant.version, merchant.raised_at, merchant.version > 0
+        )
+        entries = [own, *merchant.slots]
+        for place, entry in enumerate(entries):
+            policy = next((p for p in policies if entry and p.lender == entry.lender), None)
+            if entry is None or policy is None:
+                continue
+            ended = merchant.closed or place - 1 in gone
+            if policy.valid_to is not None and merchant.clock >= policy.valid_to:
+                ended = True
+            waits = self._decide(merchant_id, merchant, entry, policy, features, pd, ended, by_time)
+            if waits:
+                again = entry.raised_at + policy.cool_down_ms
+                merchant.due_at = min(merchant.due_at, again)
+            if entry.limit > 0 and policy.valid_to is not None:
+                merchant.due_at = min(merchant.due_at, policy.valid_to)
+        merchant.limit, merchant.version, merchant.raised_at = own.limit, own.version, own.raised_at
+        if decays or any(entry and entry.limit > 0 for entry in entries):
+            merchant.due_at = min(merchant.due_at, next_midnight(merchant.clock, self.zone))
+        else:
+            merchant.due_at = NEVER
+
+    def _decide(
+        self, merchant_id: bytes, merchant: Merchant, entry: Entry, policy: Policy,
+        features: dict[str, float], pd: float, ended: bool, by_time: bool,
+    ) -> bool:  # fmt: skip
         held_out = model_held_out(merchant_id, policy)
         gives = model_constant if held_out else model_wanted
         becomes = model_settle if held_out else model_decide
-        whole = 0
-        if currency_index(merchant.currency) == currency_index(policy.currency):
-            whole = gives(features, pd, merchant.limit, merchant.version, policy)
-        previous = merchant.limit
-        merchant.limit, waits = becomes(
-            whole, previous, merchant.version, merchant.raised_at, merchant.clock, policy
+        whole, version = 0, entry.version if entry.had_one else 0
+        if merchant.currency == policy.currency and not ended:
+            whole = gives(features, pd, entry.limit, version, policy)
+        previous = entry.limit
+        entry.limit, waits = becomes(
+            whole, previous, version, entry.raised_at, merchant.clock, policy
         )
-        if merchant.limit != previous:
-            merchant.version += 1
-            if merchant.limit > previous:
-                merchant.raised_at = merchant.clock
+        if entry.limit != previous:
+            entry.version += 1
+            if entry.limit > previous:
+                entry.raised_at, entry.had_one = merchant.clock, True
             self.updates.append(
                 Update(
-                    merchant_id, merchant.version, previous, merchant.limit, merchant.clock,
-                    merchant.offset, by_time,
+                    merchant_id, entry.version, previous, entry.limit, merchant.clock,
+                    merchant.offset, by_time, entry.lender,
                 )
             )  # fmt: skip
-        merchant.due_at = NEVER
-        if merchant.limit > 0 or decays:
-            merchant.due_at = next_midnight(merchant.clock, self.zone)
-            if waits:
-                merchant.due_at = min(merchant.due_at, merchant.raised_at + policy.cool_down_ms)
+        return waits

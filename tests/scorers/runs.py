@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from features.calendar import load_zone
-from scorers.engine import BY_TIME
+from scorers.catalogue import Policies
+from scorers.evaluation import BY_TIME
+from scorers.merchants import Enrolment
 from scorers.partition import Partition, Version
 from scorers.policy import BUILT_IN as BUILT_IN_POLICY
 from scorers.prior import BUILT_IN as BUILT_IN_SCORECARD
@@ -15,9 +17,10 @@ from tests.scorers.logs import columns
 from tests.scorers.partition_model import Update
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from scorers.engine import Updates
+    from scorers.evaluation import Updates
+    from scorers.merchants import MerchantEvent
     from tests.scorers.logs import Record
 
 ZONE = load_zone("Asia/Shanghai")
@@ -25,10 +28,24 @@ ZONE = load_zone("Asia/Shanghai")
 # Quick to grant, so that short logs have limits that rise and fall.
 EAGER = Version(
     BUILT_IN_SCORECARD,
-    msgspec.structs.replace(
-        BUILT_IN_POLICY, starter_payments=2, starter_payers=1, starter_days=1, advance_rate=0.5
+    Policies(
+        [
+            msgspec.structs.replace(
+                BUILT_IN_POLICY,
+                starter_payments=2,
+                starter_payers=1,
+                starter_days=1,
+                advance_rate=0.5,
+            )
+        ]
     ),
 )
+
+
+def by(version: Version, /, **changes: Any) -> Version:
+    """Return a version with changes in everybody's policy."""
+    policies = Policies([msgspec.structs.replace(version.policies.everybodys, **changes)])
+    return Version(version.scorecard, policies)
 
 
 def new_partition(*, updates_at_once: int = 64) -> Partition:
@@ -36,9 +53,15 @@ def new_partition(*, updates_at_once: int = 64) -> Partition:
 
 
 def run(
-    partition: Partition, log: Sequence[Record], first_offset: int = 0
+    partition: Partition,
+    log: Sequence[Record],
+    first_offset: int = 0,
+    amendments: Mapping[int, MerchantEvent] | None = None,
 ) -> tuple[list[int], list[Update]]:
-    """Apply one batch; return the outcomes and the updates."""
+    """Apply one batch; return the outcomes and the updates.
+
+    The merchant events stand at the offsets of relayed records; each is its own source.
+    """
     events, text = columns(log, first_offset)
     gathered: list[Update] = []
 
@@ -52,11 +75,19 @@ def run(
                 int(updates.as_of[i]),
                 int(updates.offset[i]),
                 bool(updates.cause[i] == BY_TIME),
+                partition.version.policies[int(updates.policy[i])].lender,
             )
             for i in range(len(updates.row))
         )
 
-    partition.apply(events, text, gather)
+    def relayed(i: int) -> None:
+        offset = first_offset + i
+        event = (amendments or {})[offset]
+        partition.amend(
+            event.merchant_id.encode(), Enrolment(event, offset), event=i, offset=offset
+        )
+
+    partition.apply(events, text, gather, relayed)
     return events.outcome.tolist(), gathered
 
 

@@ -6,14 +6,13 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec import structs
 
 from features.events import Kind, Outcome
-from scorers.partition import Partition, Version
+from scorers.partition import Partition
 from scorers.reasons import reason_text
 from tests.scorers.logs import DAY, HOUR, MINUTE, NOON, Record, columns, logs, tick
 from tests.scorers.partition_model import ModelPartition
-from tests.scorers.runs import EAGER, ZONE, new_partition, rows_of, run
+from tests.scorers.runs import EAGER, ZONE, by, new_partition, rows_of, run
 
 
 def days_of_trade(
@@ -137,7 +136,7 @@ def test_a_raise_that_waits_comes_with_the_first_tick_after_the_cool_down() -> N
     partition = new_partition()
     log = [replace(record, amount=10**10) for record in days_of_trade(1)]
     _, [first] = run(partition, log)
-    assert first.limit == EAGER.policy.raise_step
+    assert first.limit == EAGER.policies.everybodys.raise_step
     _, updates = run(
         partition,
         [tick(first.as_of + DAY - 1), tick(first.as_of + DAY + HOUR)],
@@ -207,8 +206,8 @@ def test_a_new_policy_holds_from_its_activation_on() -> None:
     trade = days_of_trade(3)
     _, updates = run(partition, trade)
     assert updates[-1].limit > 0
-    strict = Version(policy=structs.replace(EAGER.policy, version=1, cap=0, starter_amount=0))
-    partition.activate(strict.scorecard, strict.policy)
+    strict = by(EAGER, version=1, cap=0, starter_amount=0)
+    partition.activate(strict)
     _, updates = run(partition, [Record(payment_id="next", occurred_at=NOON + 3 * DAY)], len(trade))
     assert [update.limit for update in updates] == [0]
     assert partition.version == strict
@@ -217,7 +216,7 @@ def test_a_new_policy_holds_from_its_activation_on() -> None:
 def test_what_makes_no_sense_is_not_activated() -> None:
     partition = new_partition()
     with pytest.raises(ValueError, match="policy refused"):
-        partition.activate(EAGER.scorecard, structs.replace(EAGER.policy, version=2, step=0))
+        partition.activate(by(EAGER, version=2, step=0))
     assert partition.version == EAGER
 
 
@@ -230,9 +229,9 @@ def test_an_empty_batch_changes_nothing() -> None:
 def test_changed_rows_are_handed_out_once() -> None:
     partition = new_partition()
     run(partition, [Record(), Record(payment_id="q", merchant=b"other")])
-    changed = partition.take_changed_rows()
+    [changed] = partition.take_changed_rows()
     assert changed.keys.tobytes() == b"stallother"
     assert changed.key_length.tolist() == [5, 5]
     assert changed.rows[0].tobytes() == partition.row_bytes(b"stall")
-    assert len(partition.take_changed_rows().rows) == 0
+    assert [len(changed.rows) for changed in partition.take_changed_rows()] == [0]
     assert partition.row_bytes(b"nobody") is None

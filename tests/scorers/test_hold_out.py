@@ -13,22 +13,23 @@ from hypothesis import strategies as st
 from features.hashing import hash_of
 from scorers.explanation import explain
 from scorers.hold_out import SALT, constant, draw_of, is_held_out, settle
+from scorers.limits import args_of
 from scorers.partition import Partition, Version
-from scorers.policy import BUILT_IN, args_of
+from scorers.policy import BUILT_IN
 from scorers.reasons import CUT_OFF, HOLD_OUT, reason_code, reason_text
 from streams.decode.routing import murmur2
 from tests.scorers.limits_model import model_constant, model_held_out, model_settle
 from tests.scorers.logs import DAY, HELD_OUT, HOUR, MERCHANTS, NOON, Record, columns, logs, tick
 from tests.scorers.merchants import NEW_STALL, STEADY_STALL, feature_dicts, vector_of
 from tests.scorers.partition_model import ModelPartition
-from tests.scorers.runs import EAGER, ZONE, rows_of, run
+from tests.scorers.runs import EAGER, ZONE, by, rows_of, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from scorers.engine import Updates
+    from scorers.evaluation import Updates
 
 ARGS = args_of(BUILT_IN)
 MANY = 100_000
@@ -39,8 +40,7 @@ versions = st.integers(0, 5)
 
 
 def sharing(share: float, version: Version = EAGER) -> Version:
-    policy = msgspec.structs.replace(version.policy, hold_out_share=share)
-    return Version(version.scorecard, policy)
+    return by(version, hold_out_share=share)
 
 
 def held_out(merchant: bytes, share: float = BUILT_IN.hold_out_share) -> bool:
@@ -260,12 +260,12 @@ def test_a_partition_of_held_out_merchants_agrees_with_the_plain_model(
     log = [
         replace(record, merchant=everybody.get(record.merchant, record.merchant)) for record in log
     ]
-    version = Version(EAGER.scorecard, msgspec.structs.replace(EAGER.policy, pd_cut_off=pd_cut_off))
+    version = by(EAGER, pd_cut_off=pd_cut_off)
     partition, model = Partition(ZONE, version), ModelPartition(ZONE, version)
     outcomes, updates = run(partition, log)
     assert outcomes == [model.apply(offset, record) for offset, record in enumerate(log)]
     assert updates == model.updates
-    assert {update.limit for update in updates} <= {0, EAGER.policy.starter_amount}
+    assert {update.limit for update in updates} <= {0, EAGER.policies.everybodys.starter_amount}
 
 
 @settings(max_examples=50)

@@ -9,7 +9,8 @@ import pytest
 
 from scorers.document import BEGIN, renewed
 from scorers.hold_out import SALT
-from scorers.policy import BUILT_IN, LARGEST_HOLD_OUT, args_of, decide, wanted
+from scorers.limits import args_of, decide, wanted
+from scorers.policy import BUILT_IN, LARGEST_HOLD_OUT
 from tests.scorers.merchants import STEADY_STALL, YUAN, vector_of
 
 PAGE = (Path(__file__).parents[2] / "docs" / "limits.md").read_text("utf-8")

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scorers.policy import BUILT_IN, Policy, args_of, decide, dump_policy, load_policy, wanted
+from scorers.limits import args_of, decide, wanted
+from scorers.policy import BUILT_IN, Policy, dump_policy, load_policy
 from tests.scorers.limits_model import model_decide, model_wanted
 from tests.scorers.merchants import NEW_STALL, STEADY_STALL, YUAN, feature_dicts, vector_of
 
@@ -203,7 +204,6 @@ def test_the_built_in_policy_survives_json() -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"version": -1}, "version is -1, below 0"),
         ({"step": 0}, "step is 0, not between 1 and 10**15"),
         ({"cap": -10_000}, "cap is -10000, not between 0 and 10**15"),
         ({"cap": 30_000_001}, "cap is 30000001, not a multiple of the step 10000"),
@@ -219,7 +219,7 @@ def test_the_built_in_policy_survives_json() -> None:
         ({"hold_out_share": 0.11}, "hold_out_share is 0.11, not in [0, 0.1]"),
         ({"hold_out_share": math.nan}, "hold_out_share is nan, not in [0, 0.1]"),
         ({"currency": "yuan"}, "a currency is three capital letters, not 'yuan'"),
-        ({"lender": ""}, "lender is empty"),
+        ({"valid_from": 9, "valid_to": 9}, "valid_to is 9, not after valid_from"),
         ({"tenure_days": {"worst": 1, "best": 1, "floor": 0.5}}, "the same worst and best, 1.0"),
         ({"tenure_days": {"worst": 0, "best": 1, "floor": 0.0}}, "a floor of 0.0, not in (0, 1]"),
         ({"payers_28": {"worst": -1, "best": 1, "floor": 0.5}}, "a bound below 0"),
@@ -232,7 +232,18 @@ def test_a_policy_that_makes_no_sense_is_refused(change: dict[str, object], comp
     assert complaint in str(refusal.value)
 
 
-@pytest.mark.parametrize("raw", [b"", b"{}", b'{"version":1,"advance":2}', b'{"version":"1"}'])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"{}",
+        b'{"version":1,"advance":2}',
+        b'{"version":"1"}',
+        b'{"version":-1}',
+        b'{"version":1,"lender":""}',
+        b'{"version":1,"product":"gift"}',
+    ],
+)
 def test_what_is_no_policy_is_refused_with_a_reason(raw: bytes) -> None:
     with pytest.raises(ValueError, match=r"not a policy: \w"):
         load_policy(raw)

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scorers.limits import args_of
 from scorers.policy import BUILT_IN as BUILT_IN_POLICY
-from scorers.policy import args_of
 from scorers.prior import BUILT_IN
 from scorers.reasons import PHRASES, effects, reason_code, reason_text, strongest
 from scorers.scorecard import FEATURE_NAMES, probability, weights_of

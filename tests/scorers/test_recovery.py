@@ -15,6 +15,8 @@ from tests.scorers.logs import DAY, HOUR, MINUTE, NOON, Record, logs
 from tests.scorers.runs import new_partition, rows_of, run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from scorers.partition import ChangedRows, Partition
     from tests.scorers.partition_model import Update
 
@@ -32,6 +34,7 @@ def changed_rows(changed: ChangedRows) -> list[tuple[bytes, bytes]]:
 class Disk:
     """What has been made durable: pages, rows (the newest last) and the newest clock."""
 
+    new_partition: Callable[[], Partition] = new_partition
     pages: list[bytes] = field(default_factory=list)
     rows: list[tuple[bytes, bytes]] = field(default_factory=list)
     clock: dict[str, int] | None = None
@@ -45,7 +48,7 @@ class Disk:
         self.pages += pages
         if until == "pages":
             return
-        written = changed_rows(changed)
+        written = [record for rows in changed for record in changed_rows(rows)]
         if until == "some rows":
             self.rows += written[: some % (len(written) + 1)]
             return
@@ -55,7 +58,7 @@ class Disk:
         self.clock = clock
 
     def recover(self, *, clock_first: bool = False) -> Partition:
-        partition = new_partition()
+        partition = self.new_partition()
         if clock_first and self.clock is not None:
             partition.restore_clock(self.clock)
         for page in self.pages:

@@ -14,7 +14,7 @@ from numba.core.errors import NumbaError
 from features.calendar import load_zone
 from features.compiler import JIT, kernel
 from features.events import Outcome
-from scorers.engine import Updates
+from scorers.evaluation import Updates
 from scorers.partition import Partition
 from streams.contract.currencies import MINOR_DIGITS_TABLE
 from streams.contract.messages import PaymentKind

@@ -42,7 +42,7 @@ def explained(monkeypatch: pytest.MonkeyPatch, merchant: bytes, *options: str) -
         return row_after_forty_days(merchant_id.encode()), None
 
     async def read_versions(_: Settings) -> Versions:
-        return Versions()
+        return Versions(("platform",))
 
     monkeypatch.setattr("streams.brokers.reachable.require_broker", lambda _: None)
     monkeypatch.setattr("streams.state.lookup.find_row", find_row)

@@ -12,6 +12,7 @@ from faust.types import TP
 
 from features.calendar import load_zone
 from features.layout import ROW
+from scorers.catalogue import BEGINNING
 from scorers.partition import Partition
 from streams.observability.metrics import STAGES
 from streams.settings import Settings
@@ -35,12 +36,13 @@ GENERATION = 5
 class StubApp:
     """A worker that owns partition 0, under one generation, and has read up to an offset."""
 
-    payments_topic, limit_updates_topic, dead_letters_topic = "payments", "updates", "dead"
+    payments_topic, dead_letters_topic = "payments", "dead"
+    loan_events_topic = "loan-events"
 
     def __init__(self, next_offset: int, error: Exception | None = None) -> None:
         self.holding = Holding(0, Partition(load_zone("Asia/Shanghai")))
         self.holding.active = True
-        self.holding.checkpoint = CheckpointRecord(NOTHING, {}, 0, 0)
+        self.holding.checkpoint = CheckpointRecord(NOTHING, {}, 0, BEGINNING)
         self.holdings = {0: self.holding}
         self.consumer_generation_id = GENERATION
         self.settings = Settings(partitions=1)

@@ -1,0 +1,293 @@
+"""What a merchant may have beside everybody's limit: one record for each that is enrolled.
+
+A merchant enrols for policies, at most `ENTITLEMENTS` at a time. Most have none, so the record
+does not stand in the row: it has a table of its own, and travels behind the row in the changelog.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol, cast
+
+import numpy as np
+
+from features.compiler import JIT, inlined, kernel, pasted
+from features.hashing import hash_bytes
+from features.keys import find
+from features.layout import ROW
+from features.upgrade import upgraded
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from features.keys import Keys
+    from features.restore import Records
+
+ENTITLEMENTS: Final = 8
+"""Policies that a merchant may be enrolled for at a time."""
+
+FULL: Final = 10_000
+"""Standing of a merchant that nothing is held against, and that has earned nothing on top."""
+
+GONE: Final = -1
+"""Standing of a merchant that is withdrawing."""
+
+MOST_STANDING: Final = 100_000
+"""No standing is above this."""
+
+RECORD: Final = np.dtype(
+    [
+        ("schema_version", "<u2"),
+        ("closed", "u1"),
+        ("offset", "<i8"),
+        ("profile_offset", "<i8"),
+        ("key", "<u8", (ENTITLEMENTS,)),
+        ("limit", "<i8", (ENTITLEMENTS,)),
+        ("raised_at", "<i8", (ENTITLEMENTS,)),
+        ("version", "<u4", (ENTITLEMENTS,)),
+        ("standing", "<i4", (ENTITLEMENTS,)),
+        ("version_floor", "<u4"),
+        ("month", "<i4"),
+        ("month_net", "<i8", (2,)),
+        ("since", "<i8"),
+    ],
+    align=True,
+)
+"""A record as numpy sees it and the changelog carries it; `Entitled` says what is in it."""
+
+RECORD_SCHEMA_VERSION: Final = 1
+WIDTH: Final = ROW.itemsize + RECORD.itemsize
+"""Bytes of a row with the record behind it."""
+
+_RECORD: Final = np.dtype((np.record, RECORD))
+
+
+class Entitled(Protocol):
+    """One merchant's record; the arrays have an entry for each policy that it is enrolled for."""
+
+    schema_version: int
+    closed: int
+    """1 when the merchant has closed: every limit is 0."""
+    offset: int
+    """Last offset of the log that the row had when the record was written."""
+    profile_offset: int
+    """Offset, in the topic they were read from, of the last merchant event; -1 before any."""
+    key: NDArray[np.uint64]
+    """`PolicyName.key`; 0 where there is none."""
+    limit: NDArray[np.int64]
+    """Limit in force, minor units."""
+    raised_at: NDArray[np.int64]
+    """Event time of the last raise, epoch ms; -1 before the first."""
+    version: NDArray[np.uint32]
+    """Of the last limit update."""
+    standing: NDArray[np.int32]
+    """What is left of the limit by how the merchant pays back, in 1/10,000 (`FULL`)."""
+    version_floor: int
+    """Versions of what it enrols for from now on are above this one."""
+    month: int
+    """Local month (`calendar.month_of`) of `month_net[0]`."""
+    month_net: NDArray[np.int64]
+    """Payments less what was taken back, of this month and the one before, minor units."""
+    since: int
+    """Event time from which on payments are in `month_net`, epoch ms; -1 before any."""
+
+
+class EntitledViews(Protocol):
+    """Several records: `records[i]` is one."""
+
+    def __getitem__(self, i: int) -> Entitled:
+        """Return record `i`; writing to it changes the record."""
+
+
+if JIT:
+
+    @pasted
+    def as_records(table: NDArray[np.uint8]) -> EntitledViews:
+        """Return the records whose bytes are `table`."""
+        return table.view(RECORD)
+
+else:
+
+    def as_records(table: NDArray[np.uint8]) -> EntitledViews:
+        """Return the records whose bytes are `table`."""
+        return cast(EntitledViews, table.view(_RECORD).view(np.recarray))
+
+
+@inlined
+def _offset_at(text: NDArray[np.uint8], at: int) -> int:
+    top = int(text[at + 7])
+    offset = top - 256 if top >= 128 else top
+    for k in range(6, -1, -1):
+        offset = offset << 8 | int(text[at + k])
+    return offset
+
+
+_OFFSET_AT: Final = int(RECORD.fields["offset"][1]) if RECORD.fields else 0
+_SIZE: Final = RECORD.itemsize
+
+
+@kernel
+def restore_records(
+    keys: Keys,
+    text: NDArray[np.uint8],
+    key_at: NDArray[np.int64],
+    key_length: NDArray[np.int32],
+    at: NDArray[np.int64],
+    of_row: NDArray[np.int32],
+    raw: NDArray[np.uint8],
+    used: int,
+) -> int:
+    """Take in records of merchants that all have a row; of one merchant's the highest offset wins.
+
+    Args:
+        keys: the index of the rows.
+        text: bytes that hold keys and records.
+        key_at: where each merchant's id begins.
+        key_length: its length.
+        at: where each record begins.
+        of_row: `Entitlements.of_row`.
+        raw: the records as bytes, shape (records, RECORD.itemsize), with room for all.
+        used: records in use.
+
+    Returns:
+        Records in use from now on.
+    """
+    for i in range(len(at)):
+        start, length = int(key_at[i]), int(key_length[i])
+        row = find(keys, text, start, length, hash_bytes(text, start, length))
+        number = int(of_row[row]) - 1
+        if number < 0:
+            number = used
+            used += 1
+            of_row[row] = used
+        elif _offset_at(text, at[i] + _OFFSET_AT) < _offset_at(raw[number], _OFFSET_AT):
+            continue
+        into = raw[number]
+        for k in range(_SIZE):
+            into[k] = text[at[i] + k]
+    return used
+
+
+def record_in(raw: bytes) -> Entitled | None:
+    """Return the record that stands behind a row in the changelog; None when there is none."""
+    return cast(Entitled, np.frombuffer(raw, _RECORD)[0]) if raw else None
+
+
+def upgraded_wide(value: bytes) -> bytes:
+    """Return a changelog value with its row brought up to date (`features.upgrade`).
+
+    Raises:
+        UnreadableRow: the row is newer, or no row.
+    """
+    if len(value) == WIDTH:
+        return upgraded(value[: ROW.itemsize]) + value[ROW.itemsize :]
+    return upgraded(value)
+
+
+class Entitlements:
+    """The records of one partition's merchants.
+
+    Attributes:
+        of_row: for each row number the number of its record plus 1; 0 for none.
+    """
+
+    def __init__(self) -> None:
+        self._records = np.zeros(64, _RECORD)
+        self._used = 0
+        self.of_row = np.zeros(1024, np.int32)
+
+    def __len__(self) -> int:
+        """Merchants that have a record."""
+        return self._used
+
+    @property
+    def table(self) -> NDArray[np.uint8]:
+        """The bytes of all records, for `as_records`; valid until `prepare`."""
+        return self._records.view(np.uint8)
+
+    def prepare(self, rows: int, more: int = 0) -> None:
+        """Make room for the numbers of so many rows, and for some more records."""
+        if rows > len(self.of_row):
+            numbers = np.zeros(max(rows, 4 * len(self.of_row)), np.int32)
+            numbers[: len(self.of_row)] = self.of_row
+            self.of_row = numbers
+        if self._used + more > len(self._records):
+            records = np.zeros(max(self._used + more, 4 * len(self._records)), _RECORD)
+            records[: self._used] = self._records[: self._used]
+            self._records = records
+
+    def of(self, row: int) -> Entitled | None:
+        """Return the record of a row; writing to it changes it. Valid until `prepare`."""
+        number = int(self.of_row[row]) if row < len(self.of_row) else 0
+        return cast(Entitled, self._records[number - 1]) if number else None
+
+    def have_one(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell which of some rows have a record."""
+        self.prepare(int(rows.max(initial=-1)) + 1)
+        return self.of_row[rows] > 0
+
+    def limits_of(self, key: np.uint64) -> NDArray[np.int64]:
+        """Return the limits, minor units, of all that are enrolled for the policy of a key."""
+        records = self._records[: self._used]
+        return cast("NDArray[np.int64]", records["limit"][records["key"] == key])
+
+    def draft(self, row: int) -> Entitled:
+        """Return a copy of a row's record to change, or a new one (also of row -1)."""
+        draft = np.zeros(1, _RECORD)
+        record = cast(Entitled, draft[0])
+        known = None if row < 0 else self.of(row)
+        if known is not None:
+            draft[0] = known
+            return record
+        record.schema_version = RECORD_SCHEMA_VERSION
+        record.offset = record.profile_offset = record.since = -1
+        record.raised_at[:] = -1
+        return record
+
+    def put(self, row: int, draft: Entitled) -> None:
+        """Make a draft the record of a row."""
+        self.prepare(row + 1, 1)
+        if not self.of_row[row]:
+            self._used += 1
+            self.of_row[row] = self._used
+        self._records[int(self.of_row[row]) - 1] = draft
+
+    def forget_gone(self, row: int) -> None:
+        """Free the entries of a row that it has withdrawn from; versions never fall."""
+        record = self.of(row)
+        if record is None:
+            return
+        for entry in np.flatnonzero((record.standing == GONE) & (record.key != 0)):
+            record.version_floor = max(int(record.version_floor), int(record.version[entry]))
+            record.key[entry] = 0
+
+    def packed(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return a copy of the records of some rows, all of which have one.
+
+        Returns:
+            Bytes of shape (len(rows), RECORD.itemsize).
+        """
+        numbers = self.of_row[rows] - 1
+        return self.table.reshape(-1, RECORD.itemsize)[numbers]
+
+    def restore(self, keys: Keys, records: Records) -> None:
+        """Take records back that stand behind rows in the changelog; the highest offset wins.
+
+        Args:
+            keys: the index of the rows, which have been restored before.
+            records: the changelog records; each value is a row with a record behind it.
+
+        Raises:
+            ValueError: one is of a newer layout.
+        """
+        at = records.value_at + ROW.itemsize
+        versions = records.text[at].astype(np.int64) | records.text[at + 1].astype(np.int64) << 8
+        for version in versions[versions != RECORD_SCHEMA_VERSION]:
+            raise ValueError(
+                f"what a merchant is enrolled for has layout {version}, this release knows"
+                f" {RECORD_SCHEMA_VERSION}: start a newer release"
+            )
+        self.prepare(len(keys.place), len(at))
+        self._used = restore_records(
+            keys, records.text, records.key_at, records.key_length, at, self.of_row,
+            self.table.reshape(-1, RECORD.itemsize), self._used,
+        )  # fmt: skip

@@ -1,0 +1,139 @@
+"""Events that are no payments, in their place in the log: who decides, and what follows.
+
+Each is decided once, by what the ledger and the rows are at its place. Behind a crash the rows may
+stand further on than the ledger's mark, and are then brought up by the payments alone: so nothing
+here changes a row. What is to be done to a row is said through the log (`Outputs.to_log`), and
+what takes it there must act by its content and the row's own offset.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import msgspec
+
+from streams.contract.messages import Relayed
+from streams.dead_letters import DeadLetter, field, letter_of
+from streams.decode.payments import decode_relayed
+from streams.wire.encode import encode_messages
+from streams.worker.relay import home_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from scorers.loans import Example
+    from streams.observability.metrics import Metrics
+    from streams.state.holding import Holding
+    from streams.transport.fold import Fold
+    from streams.worker.app import App
+
+
+class LogMessage(NamedTuple):
+    """Something that one partition says to another, or to itself, through the log."""
+
+    source_offset: int
+    """Offset of the record that led to it, in the log of the partition that says it."""
+    partition: int | None
+    """Whose log it goes to; None for that of the merchant."""
+    merchant_id: str | None
+    """Whom it is about; None for the whole partition."""
+    event: bytes
+    """JSON."""
+
+
+class Outputs(NamedTuple):
+    """What the relayed events of a fold lead to, in the order of the log."""
+
+    examples: list[Example]
+    letters: list[DeadLetter]
+    messages: list[LogMessage]
+
+    def to_log(self, source_offset: int, event: bytes, *, merchant_id: str) -> None:
+        """Say something of a merchant, in that merchant's log.
+
+        Args:
+            source_offset: of the record that leads to it.
+            event: JSON object.
+            merchant_id: whom it is about.
+        """
+        self.messages.append(LogMessage(source_offset, None, merchant_id, event))
+
+    def to_partition(self, source_offset: int, event: bytes, *, partition: int) -> None:
+        """Say something of a whole partition, in its log."""
+        self.messages.append(LogMessage(source_offset, partition, None, event))
+
+
+class Arrival(NamedTuple):
+    """A relayed event in its place: everything before it has been applied, nothing behind it."""
+
+    holding: Holding
+    fold: Fold
+    i: int
+    """Index of its record in the fold."""
+    relayed: Relayed
+
+    @property
+    def offset(self) -> int:
+        """Its offset in the log."""
+        return int(self.fold.records.offset[self.i])
+
+    def letter(self, reason: str, sentence: str) -> DeadLetter:
+        """Return the event as a dead letter, as it was before it was relayed."""
+        return letter_of(self.fold, self.i, reason, sentence, self.relayed)
+
+
+Handler: TypeAlias = "Callable[[Arrival, Outputs, Metrics], None]"
+
+
+class RelayedEvents:
+    """Hands each relayed event to whom it concerns, by the topic that it came from.
+
+    Args:
+        handlers: by the topic's full name; the worker's own messages come from `payments`.
+        metrics: where to report to.
+    """
+
+    def __init__(self, handlers: Mapping[str, Handler], metrics: Metrics) -> None:
+        self._handlers = handlers
+        self._metrics = metrics
+
+    def apply(self, holding: Holding, fold: Fold, i: int, outputs: Outputs) -> None:
+        """Decide the relayed event at index `i`, unless the ledger already holds it."""
+        if not holding.ledger.takes(int(fold.records.offset[i])):
+            return
+        value = field(fold, fold.records.value_at[i], fold.records.value_length[i])
+        arrival = Arrival(holding, fold, i, decode_relayed(value or b""))
+        handler = self._handlers.get(arrival.relayed.topic)
+        if handler is not None:
+            handler(arrival, outputs, self._metrics)
+            return
+        # The relay lets none through: someone else has put it here.
+        known = ", ".join(sorted(self._handlers))
+        sentence = f"topic must be one of {known}: nothing else is relayed"
+        outputs.letters.append(letter_of(fold, i, "out_of_range", sentence))
+
+
+async def publish_to_log(app: App, holding: Holding, messages: Iterable[LogMessage]) -> None:
+    """Put messages of a partition into the log; its next checkpoint waits for them.
+
+    After a crash a message may come again, with the same content and source: what takes it must
+    know it by an id.
+    """
+    homes: defaultdict[int, list[tuple[bytes | None, bytes]]] = defaultdict(list)
+    for each in messages:
+        key = None if each.merchant_id is None else each.merchant_id.encode()
+        home = each.partition
+        if home is None:
+            home = holding.number if key is None else home_of(key, app.settings.partitions)
+        envelope = Relayed(
+            merchant_id=each.merchant_id,
+            topic=app.payments_topic,
+            partition=holding.number,
+            offset=each.source_offset,
+            event=msgspec.Raw(each.event),
+        )
+        homes[home].append((key, msgspec.json.encode(envelope)))
+    for home, records in homes.items():
+        for batch in encode_messages(records, compression=app.settings.compression):
+            await app.outbox.publish(holding.number, app.payments_topic, home, batch)

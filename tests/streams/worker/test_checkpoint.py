@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from faust.types import TP
+
+from features.calendar import load_zone
+from scorers.loans import Draw, LoanEvent, LoanKind
+from scorers.partition import Partition
+from streams.settings import Settings
+from streams.state.holding import CheckpointRecord, Holding
+from streams.transport.fetching import FoldDecoder, folds
+from streams.worker import checkpoint as module
+from streams.worker.checkpoint import Checkpointer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from streams.transport.fold import Fold
+    from streams.wire.encode import EncodedBatch
+
+NUMBER = 0
+DRAWN = LoanEvent("e1", LoanKind.DRAWN, "l1", "bank", "m1", "loan", "CNY", 5_000, 1_000)
+
+
+class StubApp:
+    """A worker on a broker that keeps batches: `log` has them in the order of their writing."""
+
+    rows_topic, ledger_topic, payment_ids_topic = "rows", "ledger", "ids"
+
+    def __init__(self) -> None:
+        self.holding = Holding(NUMBER, Partition(load_zone("Asia/Shanghai")))
+        self.holding.active = True
+        self.holding.checkpoint = CheckpointRecord(-1, {}, 0, 0)
+        self.settings = Settings(compression="none")
+        self.batch_producer = self.outbox = self.fold_consumer = self.consumer = self
+        self.versions = SimpleNamespace(newer_than=lambda _: False)
+        self.metrics = SimpleNamespace(checkpoint_done=lambda *_: None, committed=lambda *_: None)
+        self.holdings = SimpleNamespace(active=lambda: [self.holding], drop=self.drop)
+        self.dropped: list[int] = []
+        self.ends: dict[str, int] = {}
+        self.log: list[tuple[str, EncodedBatch, asyncio.Future[Any]]] = []
+        self.unacknowledged = 0
+        self.checkpointer = Checkpointer(self, lambda _: 0)  # type: ignore[arg-type]
+
+    def drop(self, number: int) -> None:
+        self.dropped.append(number)
+
+    def owed(self, source: int) -> set[asyncio.Future[None]]:
+        return set()
+
+    def input_tp(self, partition: int) -> TP:
+        return TP("payments", partition)
+
+    async def highwaters(self, *partitions: TP) -> Mapping[TP, int]:
+        return dict.fromkeys(partitions, self.holding.applied + 1)
+
+    async def commit_checkpoint(self, offsets: Any) -> bool:
+        return True
+
+    async def send_batch(
+        self, batch: EncodedBatch, topic: str, partition: int, *, bulk: bool = False
+    ) -> asyncio.Future[Any]:
+        assert not self.unacknowledged, "written before the one before was acknowledged"
+        self.unacknowledged += 1
+        done = asyncio.get_running_loop().create_future()
+        first = self.ends.get(topic, 0)
+        self.ends[topic] = first + batch.record_count()
+
+        def acknowledge() -> None:
+            self.unacknowledged -= 1
+            done.set_result(SimpleNamespace(offset=first))
+
+        asyncio.get_running_loop().call_later(0.01, acknowledge)
+        self.log.append((topic, batch, done))
+        return done
+
+    def tell(self, event: LoanEvent, offset: int) -> None:
+        assert self.holding.ledger.takes(offset)
+        self.holding.loans.apply(event, lambda: Draw({}, 0.02, 1))
+        self.holding.applied = offset
+
+    async def take(self) -> list[str]:
+        """Take a checkpoint; the topics that it wrote to, in their order."""
+        before = len(self.log)
+        await self.checkpointer.take(self.holding)
+        return [topic for topic, _, _ in self.log[before:]]
+
+    def ledger_folds(self) -> list[Fold]:
+        found: list[Fold] = []
+        for n, (topic, batch, _) in enumerate(self.log):
+            if topic == self.ledger_topic:
+                data = bytearray(batch._build())
+                data[:8] = n.to_bytes(8, "big")
+                found += folds(TP(topic, 0), bytes(data), (), n, FoldDecoder({}, 1 << 20))
+        return found
+
+
+@pytest.fixture(autouse=True)
+def _no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(sentence: str, error: BaseException | None) -> None:
+        raise AssertionError(sentence) from error
+
+    monkeypatch.setattr(module, "end_process", fail)
+
+
+async def test_the_mark_is_written_alone_behind_the_entries_and_before_the_rows() -> None:
+    app = StubApp()
+    app.tell(DRAWN, 3)
+    assert await app.take() == ["ledger", "ledger", "rows"]
+    entries, mark = app.ledger_folds()
+    assert len(entries) == 1
+    assert b'[""]' in mark.text.tobytes()
+    app.holding.applied = 9
+    assert await app.take() == ["rows"], "no event of the ledger, no mark"
+
+
+async def test_a_ledger_is_restored_from_what_a_checkpoint_wrote() -> None:
+    app = StubApp()
+    app.tell(DRAWN, 3)
+    await app.take()
+    after = Holding(NUMBER, Partition(load_zone("Asia/Shanghai")))
+    for fold in app.ledger_folds():
+        after.restore_ledger(fold)
+    after.loans.rebuild()
+    assert list(after.loans.of("m1")) == list(app.holding.loans.of("m1"))
+    assert (after.loans.owing, after.ledger.offset) == (1, 3)
+
+
+async def test_behind_somebody_elses_records_the_whole_ledger_is_written_again() -> None:
+    app = StubApp()
+    app.tell(DRAWN, 3)
+    await app.take()
+    app.ends["ledger"] += 2
+    app.tell(msgspec.structs.replace(DRAWN, loan_id="l2"), 5)
+    await app.take()
+    assert app.holding.ledger.repeats
+    app.holding.applied = 8
+    assert await app.take() == ["ledger", "ledger", "rows"]
+    entries = app.ledger_folds()[-2]
+    assert len(entries) == 2
+    app.holding.applied = 9
+    assert await app.take() == ["rows"]
+
+
+async def test_a_partition_in_whose_changelog_somebody_else_wrote_is_forgotten_when_lost() -> None:
+    app = StubApp()
+    app.tell(DRAWN, 3)
+    await app.take()
+    await app.checkpointer.before_revocation({NUMBER}, 5.0)
+    assert app.dropped == []
+    app.holding.active = True
+    app.ends["rows"] += 1
+    app.holding.applied = 7
+    await app.take()
+    await app.checkpointer.before_revocation({NUMBER}, 5.0)
+    assert app.dropped == [NUMBER]
+
+
+async def test_an_idle_ledger_is_marked_again_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = StubApp()
+    app.tell(DRAWN, 3)
+    await app.take()
+    monkeypatch.setattr(module, "REMARK_AFTER_S", -1.0)
+    app.holding.applied = 7
+    assert await app.take() == ["ledger", "rows"]
+
+
+async def test_what_comes_from_a_changelog_while_the_partition_is_ours_is_passed_over() -> None:
+    app = StubApp()
+    app.tell(DRAWN, 3)
+    await app.take()
+    own, _ = app.ledger_folds()
+    for last_offset, unread in ((1, False), (50, True)):
+        own.last_offset = last_offset
+        app.holding.passed_over(own)
+        assert app.holding.unread == unread
+        assert app.holding.positions["ledger"] == last_offset
