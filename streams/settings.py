@@ -5,6 +5,7 @@ What is said on the command line wins over a variable, that over the file, that 
 """
 
 import difflib
+import json
 import os
 import tomllib
 from collections.abc import Iterator
@@ -337,7 +338,9 @@ def _flat(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, object]]:
 
 
 def _variable(value: object) -> str:
-    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return json.dumps(value) if isinstance(value, tuple) else str(value)
 
 
 def load_settings(config: Path | None = None, **chosen: object) -> Settings:
