@@ -181,3 +181,18 @@ async def test_what_comes_from_a_changelog_while_the_partition_is_ours_is_passed
         app.holding.passed_over(own)
         assert app.holding.unread == unread
         assert app.holding.positions["ledger"] == last_offset
+
+
+async def test_no_newer_model_is_taken_up_before_the_log_of_the_former_owner_is_read_again() -> (
+    None
+):
+    app = StubApp()
+    holding = app.holding
+    holding.checkpoint = CheckpointRecord(5, {}, 0, 0)
+    assert not holding.replayed(), "nobody knows yet how far the former owner had come"
+    holding.log_end = 9
+    for applied, replayed in ((-1, False), (7, False), (8, True)):
+        holding.applied = applied
+        assert holding.replayed() == replayed
+    holding.applied, holding.log_end = -1, 6
+    assert holding.replayed(), "all of it is in the checkpoint"
