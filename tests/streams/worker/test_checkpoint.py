@@ -188,7 +188,7 @@ async def test_no_newer_model_is_taken_up_before_the_log_of_the_former_owner_is_
 ):
     app = StubApp()
     holding = app.holding
-    holding.checkpoint = CheckpointRecord(5, {}, 0, 0)
+    holding.checkpoint = CheckpointRecord(5, {}, 0, BEGINNING)
     assert not holding.replayed(), "nobody knows yet how far the former owner had come"
     holding.log_end = 9
     for applied, replayed in ((-1, False), (7, False), (8, True)):
