@@ -90,7 +90,7 @@ class Amendment(Protocol):
 
     @property
     def currency(self) -> str | None:
-        """ISO 4217 code that becomes the merchant's, if it has none yet."""
+        """ISO 4217 code that becomes the merchant's, if it has none yet; any other is refused."""
 
     def change(self, record: Entitled) -> str | None:
         """Make the change, or return why not."""
@@ -246,20 +246,23 @@ class Partition:
             offset: of that event in the log.
 
         Returns:
-            None when it was made, or when the row holds it already; else why the amendment
-            refused to.
+            None when it was made, or when the row holds it already; else why it was refused.
         """
         number = self._rows.find(merchant_id)
         if number >= 0 and self._rows.row(number).offset >= offset:
             return None
         draft = self._entitlements.draft(number)
+        currency = -1 if amendment.currency is None else currency_index(amendment.currency)
         refused = amendment.change(draft)
+        if refused is None and currency >= 0 and number >= 0:
+            known = int(self._rows.row(number).currency)
+            refused = "other_currency" if known not in (-1, currency) else None
         if refused is not None:
             return refused
         number = self._rows.add(merchant_id)
         row = self._rows.row(number)
-        if row.currency < 0 and amendment.currency is not None:
-            row.currency = currency_index(amendment.currency)
+        if row.currency < 0:
+            row.currency = currency
         if draft.since < 0:
             draft.since = max(self.watermark, 0)
         self._entitlements.put(number, draft)
@@ -427,12 +430,15 @@ class Partition:
             return NOBODY
         row, reasons = self._rows.row(number), np.zeros(REASONS_GIVEN, np.int16)
         pd = engine.score_one(number, self._rows.table, self._book(), self._scratch, reasons)
+        # A policy that has just ended may not have met the merchant yet.
+        policies = self._version.policies
+        everybodys = 0 if policies.everybodys.ended(self.watermark) else int(row.limit)
         known = Known(
             enrolled=name == EVERYBODYS, closed=False,
             currency=currency_code(int(row.currency)) if row.currency >= 0 else "",
-            limit=int(row.limit) if name == EVERYBODYS else 0,
+            limit=everybodys if name == EVERYBODYS else 0,
             limit_version=int(row.limit_version) if name == EVERYBODYS else 0,
-            everybodys_limit=int(row.limit), probability_of_default=pd,
+            everybodys_limit=everybodys, probability_of_default=pd,
             reasons=tuple(reasons.tolist()),
         )  # fmt: skip
         record = self._entitlements.of(number)
@@ -442,9 +448,11 @@ class Partition:
         entry = np.flatnonzero(record.key == np.uint64(name.key))
         if not len(entry):
             return known
+        policy = policies.find(name)
+        ended = policy is not None and policy.ended(self.watermark)
         return known._replace(
             enrolled=True,
-            limit=int(record.limit[entry[0]]),
+            limit=0 if ended else int(record.limit[entry[0]]),
             limit_version=int(record.version[entry[0]]),
         )
 

@@ -22,6 +22,7 @@ from streams.settings import Settings
 from streams.state.holding import CHECKPOINT_KEY, CheckpointRecord
 from streams.wire.encode import EncodedBatch
 from streams.worker.process import WorkerProcess
+from streams.worker.relay import relayed_topics
 from tests.streams.wire import foreign
 
 RECORDS_A_BATCH = 2_000
@@ -159,11 +160,25 @@ class WatchedWorker:
             await producer.stop()
 
     def relayed(self) -> bool:
-        """Tell whether all loan events have been put into the log."""
-        topic = self.settings.topics.loan_events
-        partitions = [TopicPartition(topic.name, n) for n in range(topic.partitions)]
+        """Tell whether all that has its place in the log has been put there."""
+        partitions = [
+            TopicPartition(topic, n)
+            for topic in relayed_topics(self.settings.topics)
+            for n in range(self.settings.partitions)
+        ]
         committed = {tp: self._reader.committed(tp) or 0 for tp in partitions}
         return bool(committed == self._reader.end_offsets(partitions))
+
+    def settle_relayed(self) -> None:
+        """Wait until all events have been put into the log, and the log is dealt with."""
+        for _ in range(int(SETTLED_WITHIN_S / POLL_S)):
+            if self.relayed():
+                break
+            self.process.check()
+            time.sleep(POLL_S)
+        else:
+            raise AssertionError("events are not relayed")
+        self.settle()
 
     def settle(self, within_s: float = SETTLED_WITHIN_S) -> None:
         """Wait until the committed offsets stand at the log's end; then read what there is."""
@@ -201,4 +216,4 @@ class WatchedWorker:
             mark = msgspec.json.decode(record.value, type=CheckpointRecord)
             self.checkpoints[record.partition] = mark
         else:
-            self.rows[record.key] = np.frombuffer(record.value, ROW)[0]
+            self.rows[record.key] = np.frombuffer(record.value[: ROW.itemsize], ROW)[0]
