@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 YUAN = 100
-PAUSE_S = 0.008
+PAUSE_S = 0.01
 PATIENT = "bank-b"
 """A lender that waits for ever: what it approves is drawn, and nothing of it ever paid back."""
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.faults.conftest import MakeSettings
 
-EVENTS, MERCHANTS, RATE = 14_000, 150, 400.0
+EVENTS, MERCHANTS, RATE = 12_000, 150, 80.0
 KILLS = 5
 LENDERS = ("platform", "bank-a", PATIENT)
 DAY_MS = 86_400_000
@@ -66,29 +66,29 @@ def test_every_answer_is_given_once_and_follows_from_the_log_whatever_is_killed(
     log = make_log(EVENTS, MERCHANTS, settings.partitions)
     dice = random.Random(11)
     cut_off = 0
-    with (
-        Crew(settings, tmp_path) as crew,
-        Writer(settings, log, RATE) as writer,
-        Market(settings, [f"m{number:05d}" for number in range(MERCHANTS)]) as market,
-    ):
+    with Crew(settings, tmp_path) as crew:
         for worker in [crew.start(), crew.start()]:
             worker.await_ready()
-        for number in range(KILLS):
-            crew.workers[0].await_ready()
-            publish_policy(settings, later[number])
-            if number % 2 == 0:
-                cut_off += crew.kill_in_a_checkpoint(crew.workers[0], dice.uniform(0.0, 0.004))
-            else:
-                time.sleep(dice.uniform(0.5, 2.0))
-                crew.kill(crew.workers[0])
-            crew.start()
+        with (
+            Writer(settings, log, RATE) as writer,
+            Market(settings, [f"m{number:05d}" for number in range(MERCHANTS)]) as market,
+        ):
+            for number in range(KILLS):
+                crew.workers[0].await_ready()
+                publish_policy(settings, later[number])
+                if number % 2 == 0:
+                    cut_off += crew.kill_in_a_checkpoint(crew.workers[0], dice.uniform(0.0, 0.004))
+                else:
+                    time.sleep(dice.uniform(0.5, 2.0))
+                    crew.kill(crew.workers[0])
+                crew.start()
+                crew.check()
+            assert writer.writing(), "the kills must fall under load: lower the rate"
+            market.finish()
+            writer.finish()
+            await_relayed(settings, crew.check)
+            await_committed(settings)
             crew.check()
-        assert writer.writing(), "the kills must fall under load: lower the rate"
-        market.finish()
-        writer.finish()
-        await_relayed(settings, crew.check)
-        await_committed(settings)
-        crew.check()
     found = published(settings)
     assert_same(found, expected(settings))
     decided = found.decided()
@@ -98,5 +98,13 @@ def test_every_answer_is_given_once_and_follows_from_the_log_whatever_is_killed(
         Outcome.APPROVE, Outcome.COUNTER_OFFER, Outcome.DECLINE,
     }  # fmt: skip
     assert {each.policy_version for each in decided if each.lender_id == "bank-a"} == {1, 2, 3}
-    print(market.sent, len(decided), found.approved(PATIENT), cut_off, len(found.limits),
-          len(found.fund_answers), len(found.said), len(found.letters))
+    print(
+        market.sent,
+        len(decided),
+        found.approved(PATIENT),
+        cut_off,
+        len(found.limits),
+        len(found.fund_answers),
+        len(found.said),
+        len(found.letters),
+    )
