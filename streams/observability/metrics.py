@@ -29,7 +29,6 @@ from scorers import merchants
 from scorers.applications.book import SENTENCES as OF_APPLICATIONS
 from scorers.applications.book import Became as ApplicationBecame
 from scorers.applications.book import Verdict as ApplicationVerdict
-from scorers.applications.messages import Decision
 from scorers.applications.messages import Outcome as DecisionOutcome
 from scorers.funds.book import SENTENCES as OF_FUNDS
 from scorers.funds.book import Became as FundBecame
@@ -398,15 +397,15 @@ class Metrics:
         outcome = str(verdict.became)
         if verdict.became is ApplicationBecame.ANSWERED and verdict.decision is not None:
             outcome = str(verdict.decision.outcome)
+            if verdict.decision.outcome is DecisionOutcome.APPROVE:
+                self._approved_amount.inc(verdict.decision.amount)
         self._applications.labels(outcome).inc()
         if verdict.opened:
             self._breakers_opened.inc()
 
-    def decided(self, decision: Decision, seconds: float) -> None:
+    def decided(self, seconds: float) -> None:
         """A decision is published, ``seconds`` after the application's own timestamp."""
         self._decision_latency.observe(max(0.0, seconds))
-        if decision.outcome is DecisionOutcome.APPROVE:
-            self._approved_amount.inc(decision.amount)
 
     def fund_event(self, kind: FundKind, became: FundBecame) -> None:
         """A fund event met its place in the log."""

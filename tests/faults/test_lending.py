@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.faults.conftest import MakeSettings
 
-EVENTS, MERCHANTS, RATE = 12_000, 150, 80.0
+EVENTS, MERCHANTS, RATE = 8_000, 100, 50.0
 KILLS = 5
 LENDERS = ("platform", "bank-a", PATIENT)
 DAY_MS = 86_400_000

@@ -207,7 +207,9 @@ def test_an_application_is_answered_once_and_held_to_what_is_left(worker: Lendin
 
     (offer,) = worker.ask(asks(shop, "bank-b", 8_050))
     assert outcome(offer) == ("counter_offer", 8_000, "capacity")
+    approved = worker.process.metric("duoshou_approved_minor_units_total")
     (again,) = worker.ask(first)
+    assert worker.process.metric("duoshou_approved_minor_units_total") == approved
     answers = worker.decisions["bank-a", shop, first.application_id]
     assert len(answers) == 2
     assert msgspec.structs.replace(again, stages={}) == msgspec.structs.replace(decision, stages={})
@@ -464,7 +466,9 @@ def test_the_commands_say_what_they_would_do_and_what_they_did(
     worker.pay(*few)
     worker.tell(*(enrolled(shop, "bank-c", TRADE_CREDIT) for shop in few[:3]))
 
-    assert "bank-c, trade_credit version 1" in refusal(worker, "preview", str(file))
+    write(1, 7_000)
+    for command in ("preview", "publish"):
+        assert "does not follow version 1" in refusal(worker, command, str(file))
     write(2, 7_000)
     said = run_policies(worker, "preview", str(file), "--json")
     movers = sorted(said.pop("movers"), key=lambda each: each["merchant_id"])
@@ -478,7 +482,7 @@ def test_the_commands_say_what_they_would_do_and_what_they_did(
     }  # fmt: skip
     words = say(worker, "preview", str(file))
     assert "raise 3 and cut 0 of 3 limits" in words
-    assert "from CNY 15,000.00 to CNY 21,000.00" in words
+    assert "from 15,000.00 CNY to 21,000.00 CNY" in words
     print(words)
     write(2, 0)
     said = run_policies(worker, "preview", str(file), "--json")
