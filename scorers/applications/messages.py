@@ -175,7 +175,7 @@ class BudgetWanted(msgspec.Struct, frozen=True, tag_field="type", tag="budget_wa
     """
 
     lender_id: Identifier
-    product: Product
+    product: Identifier
     currency: Currency
     partition: Partition
     amount: Amount
@@ -199,7 +199,7 @@ class BudgetGiven(msgspec.Struct, frozen=True, tag_field="type", tag="budget_giv
     """
 
     lender_id: Identifier
-    product: Product
+    product: Identifier
     currency: Currency
     from_partition: Partition
     to_partition: Partition

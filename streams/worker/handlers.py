@@ -162,8 +162,10 @@ def apply_message(arrival: Arrival, outputs: Outputs, _: Metrics) -> None:
     holding = arrival.holding
     book, watermark = holding.accounts.applications, holding.partition.watermark
     match message:
-        case BudgetWanted() if message.partition >= outputs.partitions:
-            sentence = f"partition is {message.partition}: there are {outputs.partitions}"
+        case BudgetWanted() if not (
+            message.partition < outputs.partitions and message.product in set(Product)
+        ):
+            sentence = f"there is no partition {message.partition}, or no product {message.product}"
             outputs.letters.append(arrival.letter("out_of_range", sentence))
         case BudgetWanted():
             name = PolicyName(message.lender_id, Product(message.product))

@@ -55,7 +55,7 @@ def shops(name: str, count: int, partition: int | None = None, partitions: int =
     return list(itertools.islice(fitting, count))
 
 
-def enrolled(shop: str, lender: str, product: Product = LOAN, **other: Any) -> MerchantEvent:
+def enrolled(shop: str, lender: str, product: Product | None = LOAN, **other: Any) -> MerchantEvent:
     """A consent; `kind` makes it something else."""
     usual = MerchantEvent(
         f"e{next(_numbers)}", MerchantKind.ENROLLED, shop, 1_000, lender, product
@@ -106,7 +106,7 @@ class LendingWorker(WatchedWorker):
         self.refused: dict[bytes | None, str] = {}
         self.policies_read = -1
         topics = settings.topics
-        self._of_lenders: dict[str, type] = {}
+        self._of_lenders: dict[str, Any] = {}
         for lender in settings.lenders:
             self._of_lenders |= {
                 topics.limit_updates(lender).name: LimitUpdate,
@@ -143,7 +143,9 @@ class LendingWorker(WatchedWorker):
         if topic not in self._of_lenders:
             super()._take(topic, record)
             return
-        message = msgspec.json.decode(record.value, type=self._of_lenders[topic])
+        message: LimitUpdate | Decision | FundAnswer = msgspec.json.decode(
+            record.value, type=self._of_lenders[topic]
+        )
         assert topic.endswith(f".{message.lender_id}")
         match message:
             case LimitUpdate():

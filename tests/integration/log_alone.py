@@ -18,7 +18,7 @@ from scorers.applications.messages import Decision, Outcome, reproducible
 from scorers.funds.events import FundAnswer
 from scorers.partition import Partition
 from scorers.policy import PolicyName, Product
-from streams.contract.messages import LimitUpdate, Relayed
+from streams.contract.messages import LimitUpdate
 from streams.dead_letters import DeadLetter, dead_letters
 from streams.decode.payments import decode_relayed
 from streams.decode.routing import mark_misrouted
@@ -266,7 +266,7 @@ def published(settings: Settings) -> Found:
     for record in everything(settings, topics.payments):
         if b'"relayed"' in record.value and b"offset" in record.value:
             envelope = decode_relayed(record.value)
-            if isinstance(envelope, Relayed) and envelope.topic == topics.payments.name:
+            if envelope.topic == topics.payments.name:
                 found.said.add((envelope.partition, envelope.offset, bytes(envelope.event)))
     for record in everything(settings, topics.dead_letters):
         found.letters.add(_source(dict(record.headers)))

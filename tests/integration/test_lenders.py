@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from scorers.applications.messages import BudgetWanted, Outcome, Product
 from scorers.applications.messages import Product as Applied
@@ -45,8 +45,6 @@ from tests.streams.wire import foreign
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from click.testing import Result
 
     from scorers.applications.messages import Decision
     from streams.brokers.apache import ApacheKafka
@@ -548,11 +546,11 @@ def test_what_nobody_but_a_worker_should_say_through_the_log_is_set_aside(
     (shop,) = shops("forged", 1)
     topics = worker.settings.topics
     own, merchants = topics.payments.name, topics.merchant_events.name
-    wanted = BudgetWanted("bank-a", Product.LOAN, "CNY", 77, 100, 5)
+    wanted = BudgetWanted("bank-a", "loan", "CNY", 77, 100, 5)
     standing = StandingChanged(shop, "bank-a", Offered.LOAN, 5_000)
     forged = [
         (own, msgspec.json.encode(wanted), "out_of_range"),
-        (own, msgspec.json.encode(wanted).replace(b"loan", b"luck"), "wrong_type"),
+        (own, msgspec.json.encode(wanted).replace(b"loan", b"luck"), "out_of_range"),
         (own, msgspec.json.encode(standing).replace(b"loan", b"luck"), "wrong_type"),
         (own, msgspec.json.encode(standing).replace(b"5000", b"5000000000"), "wrong_type"),
         (merchants, msgspec.json.encode(enrolled(shop, "bank-a", product=None)), "missing_field"),
