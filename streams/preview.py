@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from streams.settings import Settings
     from streams.worker.versions import Versions
 
-BOUNDS = (-1.0, -0.5, -0.2, -0.1, 0.0, 0.1, 0.2, 0.5, 1.0)
+BOUNDS = (-0.5, -0.2, -0.1, 0.0, 0.1, 0.2, 0.5, 1.0)
 """Where the histogram parts changes, as shares of the limit."""
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 app = command_app("Validate, preview, publish, list and retire lenders' policies.")
 
 File = Annotated[Path, typer.Argument(help="A policy in TOML (.toml) or JSON.")]
-BAR = 40
+BAR = 36
 
 
 @app.command("validate")

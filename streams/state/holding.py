@@ -85,8 +85,12 @@ class Holding:
         if self.checkpoint is None:
             # The first record is written before anything is published.
             return True
-        at = max(self.applied, self.checkpoint.offset)
-        return self.log_end is not None and at >= self.log_end - 1
+        return self.log_end is not None and self.held_up_to() >= self.log_end - 1
+
+    def held_up_to(self) -> int:
+        """Return the offset of the last input record that memory holds, also from before."""
+        # Nothing may have come since the partition was taken up.
+        return max(self.applied, NOTHING if self.checkpoint is None else self.checkpoint.offset)
 
     def restore_rows(self, fold: Fold) -> None:
         """Take in rows and checkpoint records read from the changelog.

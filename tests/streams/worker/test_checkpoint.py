@@ -9,9 +9,9 @@ import pytest
 from faust.types import TP
 
 from features.calendar import load_zone
-from scorers.catalogue import BEGINNING
+from scorers.catalogue import BEGINNING, Moment, Policies
 from scorers.loans import Draw, LoanEvent, LoanKind
-from scorers.partition import Partition
+from scorers.partition import Partition, Version
 from streams.settings import Settings
 from streams.state.holding import CheckpointRecord, Holding
 from streams.transport.fetching import FoldDecoder, folds
@@ -40,7 +40,11 @@ class StubApp:
         self.settings = Settings(compression="none")
         self.batch_producer = self.outbox = self.fold_consumer = self.consumer = self
         self.versions = SimpleNamespace(newer_than=lambda _: False)
-        self.metrics = SimpleNamespace(checkpoint_done=lambda *_: None, committed=lambda *_: None)
+        self.metrics = SimpleNamespace(
+            checkpoint_done=lambda *_: None,
+            committed=lambda *_: None,
+            version_activated=lambda _: None,
+        )
         self.holdings = SimpleNamespace(active=lambda: [self.holding], drop=self.drop)
         self.dropped: list[int] = []
         self.ends: dict[str, int] = {}
@@ -196,3 +200,17 @@ async def test_no_newer_model_is_taken_up_before_the_log_of_the_former_owner_is_
         assert holding.replayed() == replayed
     holding.applied, holding.log_end = -1, 6
     assert holding.replayed(), "all of it is in the checkpoint"
+
+
+async def test_what_is_taken_up_while_nothing_comes_is_named_at_the_place_that_is_held() -> None:
+    app = StubApp()
+    holding = app.holding
+    # Taken over from someone who had come to 5, where the log still ends.
+    holding.checkpoint, holding.log_end = CheckpointRecord(5, {}, 0, BEGINNING), 6
+    newer = Version(policies=Policies([], Moment(3, 1_000)))
+    app.versions = SimpleNamespace(newer_than=lambda _: True, newest=lambda _: newer)
+    await app.take()
+    assert holding.checkpoint is not None
+    assert (holding.checkpoint.offset, holding.checkpoint.policies) == (5, Moment(3, 1_000))
+    assert holding.partition.version is newer
+    assert holding.replayed(), "or it would never take up another one"
