@@ -82,16 +82,22 @@ def list_command(
 ) -> None:
     """List every version that counts, and why others on the topic do not."""
     from streams.brokers.policies import read_policies
+    from streams.contract.currencies import amount_text
 
     catalogue, refused = read_policies(settings_for(context, config, bootstrap_servers))
     if as_json:
         typer.echo(msgspec.json.encode({"policies": list(catalogue), "refused": refused}).decode())
         return
-    table = Table("lender", "product", "version", "currency", "cap", "valid from", "valid to")
+    table = Table("lender")
+    for name in ("product", "version", "cap"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("valid from")
+    table.add_column("valid to")
     for policy in catalogue:
         table.add_row(
-            policy.lender, policy.product, str(policy.version), policy.currency,
-            f"{policy.cap:,}", _moment(policy.valid_from), _moment(policy.valid_to),
+            policy.lender, policy.product, str(policy.version),
+            amount_text(policy.cap, policy.currency),
+            _moment(policy.valid_from), _moment(policy.valid_to),
         )  # fmt: skip
     Console().print(table)
     for sentence in refused:

@@ -324,7 +324,6 @@ def test_a_budget_over_all_partitions_is_used_up_and_never_exceeded(
         worker.pay(*asking)
     # Of each share less is left than the smallest amount.
     assert total > budget - 4 * 500 * YUAN
-    print("budget", total / budget)
 
 
 def test_overdue_cuts_one_lenders_limit_at_once_and_repayment_gives_it_back(
@@ -481,7 +480,6 @@ def test_the_commands_say_what_they_would_do_and_what_they_did(
     words = say(worker, "preview", str(file))
     assert "raise 3 and cut 0 of 3 limits" in words
     assert "from 15,000.00 CNY to 21,000.00 CNY" in words
-    print(invoke(worker, "preview", str(file)).stdout)
     write(2, 0)
     said = run_policies(worker, "preview", str(file), "--json")
     assert (said["cut"], said["ended"], said["total_would_be"]) == (3, 3, 0)
@@ -503,7 +501,7 @@ def test_the_commands_say_what_they_would_do_and_what_they_did(
         if (each["lender"], each.get("product")) == ("bank-c", "trade_credit")
     ]
     assert versions == [1, 2]
-    print(invoke(worker, "list").stdout)
+    assert "trade_credit │ 2 │ 5,000.00 CNY" in say(worker, "list")
     file.write_text('version = 3\nlender = "bank-c"\nceiling = 7\n')
     assert "ceiling" in refusal(worker, "validate", str(file))
 
