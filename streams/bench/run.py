@@ -14,6 +14,7 @@ import aiokafka
 import numpy as np
 from aiokafka.partitioner import murmur2
 
+from streams.bench.enrolling import enrol
 from streams.bench.filling import fill
 from streams.bench.results import Latency, Restore, Throughput
 from streams.brokers.clients import client_options
@@ -27,6 +28,7 @@ from streams.worker.process import WorkerProcess
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from streams.bench.enrolling import Enrolments
     from streams.settings import Settings
 
 HOUR_MS = 3_600_000
@@ -46,14 +48,28 @@ def load_up_to_now(payments: int, merchants: int, hours: float, seed: int = 1) -
 
 
 def throughput(
-    settings: Settings, load: Load, compression: str, report: Callable[[str], None]
+    settings: Settings,
+    load: Load,
+    compression: str,
+    report: Callable[[str], None],
+    enrolments: Enrolments | None = None,
 ) -> Throughput:
     """Fill the topic, then let one worker drain it.
+
+    Args:
+        settings: broker and topics.
+        load: the payments.
+        compression: of them.
+        report: told how far it has come.
+        enrolments: policies of other lenders, and who is enrolled for them before the payments.
 
     Raises:
         OperatorError: the worker ended or stopped making progress.
     """
     apply_topics(settings)
+    if enrolments is not None:
+        report("policies and enrolments are written")
+        enrol(settings, enrolments)
     fill(settings, load, compression, lambda n: report(f"{n:,} payments written"))
     with WorkerProcess(settings) as worker:
         report("worker is starting")

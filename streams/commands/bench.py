@@ -37,15 +37,25 @@ def throughput(
     merchants: Merchants = 200_000,
     partitions: Partitions = 4,
     compression: InputCompression = "snappy",
+    lenders: Annotated[
+        int,
+        typer.Option(min=0, help="Other lenders; merchants are enrolled with 3 on average."),
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Fill a topic, then let one worker drain it."""
-    with _bench(context, config, bootstrap_servers, broker, partitions) as (settings, report):
+    names = tuple(f"lender-{n:04d}" for n in range(lenders))
+    with _bench(context, config, bootstrap_servers, broker, partitions, names) as (
+        settings,
+        report,
+    ):
+        from streams.bench.enrolling import Enrolments
         from streams.bench.run import LOAD_HOURS, load_up_to_now
         from streams.bench.run import throughput as measure
 
         load = load_up_to_now(payments, merchants, hours=LOAD_HOURS)
-        result = measure(settings, load, compression, report)
+        enrolments = Enrolments(names, merchants, load.begins_at) if names else None
+        result = measure(settings, load, compression, report, enrolments)
     _show(result, as_json)
 
 
@@ -98,6 +108,7 @@ def _bench(
     bootstrap_servers: str | None,
     broker: Broker,
     partitions: int,
+    lenders: tuple[str, ...] = (),
 ) -> "Iterator[tuple[Settings, Callable[[str], None]]]":
     """Yield the settings of a benchmark on a running broker, and where to report progress."""
     import uuid
@@ -110,6 +121,7 @@ def _bench(
             config,  # type: ignore[arg-type]
             servers,
             partitions=partitions,
+            lenders=("platform", *lenders),
             ticks=False,
             idempotence=False if embedded else None,
             session_timeout_s=10.0,

@@ -267,13 +267,17 @@ class Topics:
         self, name: str, lender: str, doc: str,
         types: Callable[[], tuple[type[msgspec.Struct], ...]],
     ) -> Topic:  # fmt: skip
-        """A topic that only one lender reads."""
+        """A topic that only one lender reads.
+
+        It has one partition: a thousand lenders must not cost a broker four thousand, and what
+        concerns one merchant comes from one writer in its order all the same.
+        """
         self._require(lender)
         return Topic(
             name=f"{self.prefix}{name}.{lender}",
             doc=doc,
             key="merchant_id",
-            partitions=self.partitions,
+            partitions=1,
             retention_ms=7 * DAY_MS,
             types=types,
             writers=("worker",),
@@ -313,7 +317,7 @@ class Topics:
             name=f"{self.prefix}limit-updates.{lender}",
             doc="What each merchant may have from this lender; the latest of each merchant stays.",
             key="merchant_id; of another product than loan, merchant_id/product",
-            partitions=self.partitions,
+            partitions=self.partitions if lender == PLATFORM else 1,
             cleanup=Cleanup.COMPACT,
             types=_limit_updates,
             writers=("worker",),

@@ -29,7 +29,7 @@ from streams.worker.ticks import publish_ticks
 from streams.worker.versions import Versions
 
 if TYPE_CHECKING:
-    from streams.contract.topics import Topics
+    from streams.contract.topics import Topic, Topics
     from streams.observability.metrics import Metrics
     from streams.settings import Settings
 
@@ -53,7 +53,7 @@ class App(FoldApp):
 
     payments_topic: str
     examples_topic: str
-    limit_updates_topics: dict[str, str]
+    limit_updates_topics: dict[str, Topic]
     decisions_topics: dict[str, str]
     fund_answers_topics: dict[str, str]
     """By lender, as the two before."""
@@ -107,9 +107,7 @@ def make_app(settings: Settings, topics: Topics, metrics: Metrics) -> App:
     app.configure(settings)
     app.metrics = metrics
     app.payments_topic = topics.payments.name
-    app.limit_updates_topics = {
-        lender: topics.limit_updates(lender).name for lender in topics.lenders
-    }
+    app.limit_updates_topics = {lender: topics.limit_updates(lender) for lender in topics.lenders}
     app.decisions_topics = {lender: topics.decisions(lender).name for lender in topics.lenders}
     app.fund_answers_topics = {
         lender: topics.fund_answers(lender).name for lender in topics.lenders

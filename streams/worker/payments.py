@@ -111,7 +111,7 @@ class PaymentProcessor:
         ]
         for place, (topic, batch) in enumerate(batches, 1):
             await self._app.outbox.publish(
-                holding.number, topic, holding.number, batch,
+                holding.number, topic.name, holding.number % topic.partitions, batch,
                 acknowledged if place == len(batches) else None,
             )  # fmt: skip
 
@@ -158,9 +158,9 @@ class PaymentProcessor:
             topic = self._app.fund_answers_topics.get(answer.lender_id)
             if topic is not None:
                 answers[topic].append((answer.merchant_id.encode(), msgspec.json.encode(answer)))
-        for topic, messages in answers.items():
+        for name, messages in answers.items():
             for batch in encode_messages(messages, compression=self._app.settings.compression):
-                await self._app.outbox.publish(holding.number, topic, holding.number, batch)
+                await self._app.outbox.publish(holding.number, name, 0, batch)
 
     async def _set_aside(self, holding: Holding, fold: Fold, of_relayed: list[DeadLetter]) -> None:
         worst = fold.decoded.events.outcome.max(initial=0)
