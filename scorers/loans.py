@@ -280,6 +280,10 @@ class LoanBook:
         loans = [(key, loan) for key in keys if (loan := self._loans.get(key)) is not None]
         return iter(sorted(loans, key=lambda each: (each[1].drawn_at, each[0])))
 
+    def items(self) -> Iterator[tuple[tuple[str, ...], Loan]]:
+        """Yield all loans in the order of their keys."""
+        return self._loans.items()
+
     def rebuild(self) -> None:
         """Work out anew what follows from the loans, once the ledger has been restored."""
         self._of_merchant.clear()

@@ -8,7 +8,7 @@ from typing import Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from streams.settings import Security, Settings
+from streams.settings import Principals, Security, Settings
 
 HEAD = """# Settings
 
@@ -35,6 +35,9 @@ def page() -> str:
     lines = [HEAD, "## Worker and commands", "", *_table(Settings, "")]
     lines += ["", "## Security", "", "In the table `[security]` of the file.", ""]
     lines += _table(Security, "SECURITY__")
+    told = "In the table `[principals]` of the file: who is who for `duoshou topics access`."
+    lines += ["", "## Principals", "", told]
+    lines += ["", *_table(Principals, "PRINCIPALS__")]
     return "\n".join(lines) + "\n"
 
 
@@ -42,7 +45,7 @@ def _table(model: type[BaseModel], prefix: str) -> Iterator[str]:
     yield "| setting | variable | default | what it does |"
     yield "| --- | --- | --- | --- |"
     for name, field in model.model_fields.items():
-        if name != "security":
+        if not isinstance(field.default, BaseModel):
             yield (
                 f"| `{name}` | `DUOSHOU_{prefix}{name.upper()}` | {_default(field)} | "
                 f"{field.description}{_choices(field)} |"

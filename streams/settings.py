@@ -5,6 +5,7 @@ What is said on the command line wins over a variable, that over the file, that 
 """
 
 import difflib
+import json
 import os
 import tomllib
 from collections.abc import Iterator
@@ -43,6 +44,7 @@ Compression = Literal["none", "snappy", "lz4", "zstd"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 Lender = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9._-]{1,64}$")]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+Principal = Annotated[str, Field(pattern=r"^\w+:.+$")]
 
 
 class Security(BaseModel):
@@ -100,6 +102,32 @@ class Security(BaseModel):
         return self.tls or any((self.ca_file, self.cert_file, self.key_file))
 
 
+class Principals(BaseModel):
+    """Under which names the broker knows those who write and read topics.
+
+    `duoshou topics access` makes access lists of them. Two may be the same.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    worker: Principal = Field(default="User:worker", description="The workers.")
+    trainer: Principal = Field(default="User:trainer", description="The trainers.")
+    payment_system: Principal = Field(
+        default="User:payment-system", description="Whoever writes payments."
+    )
+    operator: Principal = Field(
+        default="User:operator", description="Whoever runs the other commands."
+    )
+    lender: Principal = Field(
+        default="User:lender-{lender}",
+        description="Each lender; `{lender}` stands for its id.",
+    )
+
+    def by_party(self) -> dict[str, str]:
+        """The same by the names that the topic registry has for them."""
+        return {name.replace("_", " "): str(principal) for name, principal in self}
+
+
 class Settings(BaseSettings):
     """Every setting of a worker and of the commands, with its default.
 
@@ -119,6 +147,7 @@ class Settings(BaseSettings):
         description="Brokers to ask first: host:port, several apart by commas.",
     )
     security: Security = Field(default=Security(), description="TLS and SASL.")
+    principals: Principals = Field(default=Principals(), description="Who is who in access lists.")
     application: str = Field(
         default="duoshou",
         pattern=r"^[a-zA-Z0-9._-]{1,100}$",
@@ -309,7 +338,9 @@ def _flat(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, object]]:
 
 
 def _variable(value: object) -> str:
-    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return json.dumps(value) if isinstance(value, tuple) else str(value)
 
 
 def load_settings(config: Path | None = None, **chosen: object) -> Settings:
@@ -353,7 +384,8 @@ def _sentence(error: ValidationError, path: Path | None) -> str:
     name = ".".join(place)
     file = f" in {path}" if path else ""
     if first["type"] == "extra_forbidden":
-        known = Security.model_fields if place[0] == "security" else Settings.model_fields
+        groups: dict[str, type[BaseModel]] = {"security": Security, "principals": Principals}
+        known = groups.get(place[0], Settings).model_fields
         close = difflib.get_close_matches(place[-1], known, 1)
         instead = f"; did you mean {close[0]}" if close else ", see docs/settings.md"
         return f"Correct the setting {name}{file}: there is none of that name{instead}."

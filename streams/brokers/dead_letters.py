@@ -102,7 +102,7 @@ def resend(settings: Settings, letters: Sequence[DeadLetter]) -> int:
 async def _resend_all(settings: Settings, letters: Sequence[DeadLetter]) -> int:
     options = client_options(settings) | {"acks": "all", "request_timeout_ms": RESEND_TIMEOUT_MS}
     if settings.idempotence:
-        options["transactional_id"] = f"{settings.topics.application_id}-dead-letters-resend"
+        options["transactional_id"] = settings.topics.resend_id
     # aiokafka, because kafka-python sends no header without a value.
     producer = AIOKafkaProducer(**options)
     sent = 0

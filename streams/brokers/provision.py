@@ -13,7 +13,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from kafka.admin import ConfigResource, KafkaAdminClient
-from kafka.errors import KafkaError, UnknownTopicOrPartitionError, for_code
+from kafka.errors import (
+    AuthorizationError,
+    KafkaError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 
 from streams.brokers.clients import kafka_python_options
 from streams.brokers.reachable import require_broker
@@ -201,6 +206,11 @@ def administration(settings: Settings) -> Iterator[KafkaAdminClient]:
             yield admin
         finally:
             admin.close()
+    except AuthorizationError as error:
+        raise BrokerError(
+            f"The broker {settings.bootstrap_servers} does not let us do that ({error}): "
+            "`duoshou topics access` says who may do what."
+        ) from error
     except KafkaError as error:
         raise BrokerError(
             f"The broker {settings.bootstrap_servers} did not do what it was asked: {error}."

@@ -40,6 +40,9 @@ COMMANDS: dict[str, Registered] = {
     "policies": Registered(
         "streams.commands.policies", "Validate, preview, publish, list and retire policies."
     ),
+    "lender": Registered(
+        "streams.commands.lender", "Receive the limits of one lender, and say what changes."
+    ),
     "topics": Registered(
         "streams.commands.topics", "Show and make the difference between registry and broker."
     ),

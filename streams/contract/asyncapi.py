@@ -57,7 +57,7 @@ def document(topics: Topics, version: str) -> dict[str, Any]:
 
 
 def _action(topic: Topic) -> str:
-    return "send" if topic.writers == ("worker",) else "receive"
+    return "send" if topic.writers[0] == "worker" else "receive"
 
 
 def _channel(topic: Topic, topics: Topics) -> str:

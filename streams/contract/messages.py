@@ -139,7 +139,8 @@ class Reason(msgspec.Struct, frozen=True):
 class LimitUpdate(msgspec.Struct, frozen=True):
     """What a merchant may have from a lender from now on, on `limit-updates.<lender>`.
 
-    Keyed by `merchant_id`; the topic is compacted. After a crash an update may come again with
+    Keyed by `merchant_id`, of another product than `loan` by `merchant_id/product`; the topic is
+    compacted. After a crash an update may come again with
     the same `version` and the same content: a consumer keeps the highest version of each
     merchant and product and drops the rest.
 
@@ -150,7 +151,7 @@ class LimitUpdate(msgspec.Struct, frozen=True):
         currency: The merchant's, an ISO 4217 code.
         limit: From now on, in minor units.
         previous_limit: Until now, in minor units; 0 before the first.
-        version: Rises by one with each change for this merchant and product, from 1.
+        version: Rises with each change for this merchant and product, from 1; not always by one.
         probability_of_default: Of the scorecard, 0 to 1.
         reasons: What moved the limit most, strongest first.
         model_version: Of the scorecard that scored.

@@ -42,8 +42,9 @@ class Topic:
         settings: Further topic configuration, in Kafka's names.
         types: Gives `messages` when asked: some types are dear to import.
         headers: Type of the headers, if they are part of the contract.
-        writers: Who writes it.
-        readers: Who reads it.
+        writers: Who writes it, whose topic it is first; what for may stand behind in brackets.
+        readers: Who reads it, in the same way. `streams.contract.access` opens a topic to these
+            and to nobody else.
         public: Whether anyone outside the workers reads or writes it.
     """
 
@@ -164,6 +165,16 @@ class Topics:
         return f"{self.prefix}{self.application}"
 
     @property
+    def trainer_id(self) -> str:
+        """The trainer's application id and consumer group."""
+        return f"{self.application_id}-trainer"
+
+    @property
+    def resend_id(self) -> str:
+        """Transactional id under which dead letters are resent."""
+        return f"{self.application_id}-dead-letters-resend"
+
+    @property
     def payments(self) -> Topic:
         """Every event of every merchant's payment code, and the ticks."""
         return Topic(
@@ -177,8 +188,9 @@ class Topics:
             writers=(
                 "payment system",
                 "worker (ticks, loan events, and payments that came with a wrong key)",
+                "operator (duoshou replay, duoshou dead-letters resend)",
             ),
-            readers=("worker",),
+            readers=("worker", "operator (duoshou replay)"),
         )
 
     @property
@@ -227,7 +239,7 @@ class Topics:
             partitions=self.partitions,
             retention_ms=7 * DAY_MS,
             types=types,
-            writers=writers,
+            writers=(*writers, "operator (duoshou dead-letters resend)"),
             readers=("worker",),
         )
 
@@ -286,7 +298,7 @@ class Topics:
             partitions=1,
             retention_ms=-1,
             types=_examples,
-            writers=("worker",),
+            writers=("worker", "operator (duoshou dead-letters resend)"),
             readers=("trainer",),
         )
 
@@ -300,7 +312,7 @@ class Topics:
         return Topic(
             name=f"{self.prefix}limit-updates.{lender}",
             doc="What each merchant may have from this lender; the latest of each merchant stays.",
-            key="merchant_id",
+            key="merchant_id; of another product than loan, merchant_id/product",
             partitions=self.partitions,
             cleanup=Cleanup.COMPACT,
             types=_limit_updates,
@@ -318,7 +330,7 @@ class Topics:
             partitions=self.partitions,
             retention_ms=14 * DAY_MS,
             headers=DeadLetterHeaders,
-            writers=("worker",),
+            writers=("worker", "trainer", "operator (marks what was resent)"),
             readers=("operator (duoshou dead-letters)",),
         )
 
@@ -333,7 +345,7 @@ class Topics:
             cleanup=Cleanup.COMPACT,
             types=_models,
             writers=("trainer", "operator"),
-            readers=("worker",),
+            readers=("worker", "trainer", "operator (duoshou models, duoshou explain)"),
         )
 
     @property
@@ -347,7 +359,7 @@ class Topics:
             cleanup=Cleanup.COMPACT,
             types=_policies,
             writers=("operator",),
-            readers=("worker",),
+            readers=("worker", "operator (duoshou policies, duoshou explain)"),
         )
 
     @property
@@ -357,6 +369,7 @@ class Topics:
             "rows",
             "What is remembered of each merchant, as of the last checkpoint that changed it.",
             "merchant_id",
+            "operator (duoshou explain)",
         )
 
     @property
@@ -369,7 +382,7 @@ class Topics:
             "book and key of the entry, as a JSON list",
         )
 
-    def _changelog(self, table: str, doc: str, key: str) -> Topic:
+    def _changelog(self, table: str, doc: str, key: str, *readers: str) -> Topic:
         """The changelog of one of the workers' tables, named as Faust names it.
 
         A former owner that stalled may write an old record late, so none must be compacted away
@@ -383,7 +396,7 @@ class Topics:
             cleanup=Cleanup.COMPACT,
             settings={"min.compaction.lag.ms": str(HOUR_MS)},
             writers=("worker",),
-            readers=("worker",),
+            readers=("worker", *readers),
             public=False,
         )
 

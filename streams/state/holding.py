@@ -56,6 +56,7 @@ class Holding:
         durable: offset of the last input record covered by a finished checkpoint.
         newest_timestamp: Kafka timestamp of the last input record applied, epoch ms.
         checkpoint: the newest checkpoint record seen, or None.
+        log_end: where the log ended when the partition became active; None until that is known.
         unread: a former owner has written to a changelog since it was read: what it wrote stands
             before the positions here, and was never taken in.
         lock: held while a fold is applied and while a checkpoint is cut.
@@ -70,10 +71,22 @@ class Holding:
         self.durable = NOTHING
         self.newest_timestamp = 0
         self.checkpoint: CheckpointRecord | None = None
+        self.log_end: int | None = None
         self.checkpoint_at = self.marked_at = self.buried_at = time.monotonic()
         self.unread = False
         self.positions: dict[str, int] = {}
         self.lock = asyncio.Lock()
+
+    def replayed(self) -> bool:
+        """Tell whether all has been read again that a former owner can have published from.
+
+        Until then the models must stay those that it had.
+        """
+        if self.checkpoint is None:
+            # The first record is written before anything is published.
+            return True
+        at = max(self.applied, self.checkpoint.offset)
+        return self.log_end is not None and at >= self.log_end - 1
 
     def restore_rows(self, fold: Fold) -> None:
         """Take in rows and checkpoint records read from the changelog.

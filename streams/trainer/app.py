@@ -54,9 +54,7 @@ class TrainerApp(FoldApp):
 def make_trainer_app(settings: Settings, metrics: TrainingMetrics) -> TrainerApp:
     """Return the app of a trainer, ready to be started by Faust."""
     topics = settings.topics
-    app = TrainerApp(
-        f"{topics.application_id}-trainer", origin="streams.trainer", **faust_options(settings)
-    )
+    app = TrainerApp(topics.trainer_id, origin="streams.trainer", **faust_options(settings))
     app.configure(settings)
     app.metrics = metrics
     app.decoders = {topics.examples.name: lambda _: None}

@@ -28,7 +28,8 @@ def run_trainer(settings: Settings, address_file: Path | None = None) -> None:
     metrics = TrainingMetrics()
 
     def prepare() -> TrainerApp:
-        require_topics(settings)
+        topics = settings.topics
+        require_topics(settings, [topics.examples, topics.models, topics.dead_letters])
         return make_trainer_app(settings, metrics)
 
     run_service(settings, metrics, prepare, address_file)

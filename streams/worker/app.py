@@ -205,6 +205,7 @@ def _observe_recovery(app: App) -> None:
             for tp in app.assignor.assigned_actives():
                 if tp.topic == app.payments_topic:
                     activate(app, app.holdings.hold(tp.partition))
+            await note_log_ends(app)
         except Exception as error:
             end_process("a recovered partition could not be taken up", error)
         app.metrics.recovery_done(time.monotonic() - started)
@@ -226,7 +227,17 @@ def activate(app: App, holding: Holding) -> None:
     app.metrics.version_activated(version)
     holding.applied = NOTHING
     holding.durable = NOTHING
+    holding.log_end = None
     holding.active = True
+
+
+async def note_log_ends(app: App) -> None:
+    """Note of each active partition where its log ends now: former owners read no further."""
+    holdings = app.holdings.active()
+    tps = {app.input_tp(holding.number): holding for holding in holdings}
+    if tps:
+        for tp, end in (await app.consumer.highwaters(*tps)).items():
+            tps[tp].log_end = end
 
 
 async def report_partitions(app: App) -> None:

@@ -95,7 +95,10 @@ class Checkpointer:
         )
         if time.monotonic() - holding.checkpoint_at < interval:
             return False
-        return holding.applied > holding.durable or self._app.versions.newer_than(holding)
+        return holding.applied > holding.durable or self._switches(holding)
+
+    def _switches(self, holding: Holding) -> bool:
+        return holding.replayed() and self._app.versions.newer_than(holding)
 
     async def take(self, holding: Holding) -> None:
         """Take one checkpoint; any failure ends the process."""
@@ -112,7 +115,7 @@ class Checkpointer:
         holding.checkpoint_at = began
         # A new model takes effect behind this checkpoint: nothing may be applied, and so
         # published, by the new one before the record that says so is durable.
-        switching = self._app.versions.newer_than(holding)
+        switching = self._switches(holding)
         async with holding.lock:
             if not holding.active:
                 return

@@ -231,10 +231,11 @@ def _message(arrival: Arrival, outputs: Outputs) -> Message | None:
 def _decoded(kind: type[T], arrival: Arrival, outputs: Outputs) -> T | None:
     """Return the event; the relay lets none through that is not one."""
     try:
-        event: T = _decoder(kind)(arrival.relayed.event)
+        event: T = _decoder(kind)(arrival.relayed.event)  # type: ignore[arg-type]
     except msgspec.DecodeError as error:
-        if not outputs.letters or outputs.letters[-1].offset != arrival.offset:
-            outputs.letters.append(arrival.letter("wrong_type", str(error)))
+        letter = arrival.letter("wrong_type", str(error))
+        if letter not in outputs.letters[-1:]:
+            outputs.letters.append(letter)
         return None
     return event
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from scorers.policy import Product
 from scorers.reasons import reason_code, reason_text
 from streams.contract.currencies import code_of
 from streams.contract.messages import LimitUpdate, Reason
@@ -75,12 +76,17 @@ class LimitUpdates:
                 source_partition=fold.partition,
                 source_offset=offset,
             )
-            messages[policy.lender].append((key, self._encode(update)))
+            messages[policy.lender].append((_key(key, policy.product), self._encode(update)))
         compression = self._settings.compression
         return {
             lender: encode_messages(of_lender, compression=compression)
             for lender, of_lender in messages.items()
         }
+
+
+def _key(merchant_id: bytes, product: Product) -> bytes:
+    """Return the key of an update: compaction must leave one of each product."""
+    return merchant_id if product is Product.LOAN else merchant_id + f"/{product}".encode()
 
 
 def _reason(reason: int, effect: float) -> Reason:

@@ -10,7 +10,7 @@ import numpy as np
 
 from features.calendar import load_zone
 from features.events import Outcome
-from scorers.ledger import Ledger
+from scorers.accounts import Accounts
 from scorers.loans import Example, Loan, LoanBook, LoanEvent, example_of
 from scorers.loans import Key as LoanKey
 from scorers.partition import Partition
@@ -84,8 +84,7 @@ def published_examples(settings: Settings) -> dict[int, list[Example]]:
 
 def durable_loans(settings: Settings) -> dict[LoanKey, Loan]:
     """Each loan as the ledgers of all partitions have it."""
-    ledgers = [Ledger() for _ in range(settings.partitions)]
-    books = [ledger.book("loans", Loan) for ledger in ledgers]
+    accounts = [Accounts(load_zone(settings.zone)) for _ in range(settings.partitions)]
     for record in everything(settings, settings.topics.ledger_changelog):
-        ledgers[record.partition].restore(record.key, record.value)
-    return {LoanKey(*key): loan for book in books for key, loan in book.items()}
+        accounts[record.partition].ledger.restore(record.key, record.value)
+    return {LoanKey(*key): loan for each in accounts for key, loan in each.loans.items()}

@@ -182,7 +182,7 @@ def test_an_envelope_that_someone_else_wrote_is_refused(worker: WatchedWorker) -
         (b'{"kind":"relayed"}', b"wrong_type"),
         (msgspec.json.encode(Relayed("m", topics.loan_events.name, 0, 77, event)), b"wrong_type"),
         (msgspec.json.encode(Relayed("m", topics.models.name, 0, 78, event)), b"out_of_range"),
-        (msgspec.json.encode(Relayed(None, topics.payments.name, 0, 79, event)), b"out_of_range"),
+        (msgspec.json.encode(Relayed(None, topics.payments.name, 0, 79, event)), b"wrong_type"),
     ]
     worker.send([Record(value, b"m") for value, _ in forged])
     worker.settle()

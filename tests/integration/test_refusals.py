@@ -21,6 +21,8 @@ COMMANDS = {
     "apply": ["topics", "apply"],
     "list": ["dead-letters", "list"],
     "replay": ["replay", "FILE"],
+    "lender": ["lender", "--id", "platform"],
+    "access": ["topics", "access", "--apply"],
 }
 
 

@@ -24,6 +24,9 @@ Log = list[list[Change] | None]
 """What each event changes, by its offset; None is a payment."""
 
 
+Entries = dict[str, list[tuple[tuple[str, ...], Entry]]]
+
+
 class Books:
     """A ledger of two books."""
 
@@ -46,7 +49,7 @@ class Books:
                 elif before is not None:
                     book.delete((key,))
 
-    def entries(self) -> dict[str, list[tuple[tuple[str, ...], Entry]]]:
+    def entries(self) -> Entries:
         return {name: list(book.items()) for name, book in self.book.items()}
 
 
@@ -61,11 +64,6 @@ def as_of(log: Log, offset: int) -> Books:
     books = Books()
     books.apply(log, 0, offset)
     return books
-
-
-def newest_mark(records: list[Record]) -> int:
-    marks = [msgspec.json.decode(value) for key, value in records if key == MARK and value]
-    return max(marks, default=START)
 
 
 def compacted(records: list[Record], end: int) -> list[Record]:
@@ -95,19 +93,27 @@ class Partition:
     stalled: list[Stalled] = field(default_factory=list)
     late: list[int] = field(default_factory=list)
     """Where the broker must keep everything from, of each stalled owner that has written."""
+    mark: int = START
+    states: dict[int, Entries] = field(default_factory=dict)
     interrupted: bool = False
     """The owner will find, when it writes, that somebody else has written there."""
     position: int = -1
     furthest: int = -1
     """The end of the log, as far as anyone has seen it."""
 
+    def stands_at_the_mark(self, books: Books) -> None:
+        if self.mark not in self.states:
+            self.states[self.mark] = as_of(self.log, self.mark).entries()
+        assert books.ledger.offset == self.mark
+        assert books.entries() == self.states[self.mark]
+
     def write(self, records: list[Record]) -> None:
         for key, value in records:
             self.changelog.append((key, value))
             self.standby.ledger.restore(key, value)
-            offset = self.standby.ledger.offset
-            assert offset == newest_mark(self.changelog)
-            assert self.standby.entries() == as_of(self.log, offset).entries()
+            if key == MARK and value is not None:
+                self.mark = max(self.mark, msgspec.json.decode(value))
+            self.stands_at_the_mark(self.standby)
 
     def advance(self) -> None:
         ahead = min(self.position + self.chance.randint(1, 4), len(self.log) - 1)
@@ -131,7 +137,8 @@ class Partition:
             records.append(cut.mark)
         if not crash:
             self.write(records)
-            if not self.owner.ledger.repeats:
+            # Within the hour that compaction waits, the owner is where the others had been.
+            if not self.owner.ledger.repeats and self.position >= self.furthest:
                 self.late.clear()
             return
         sent = self.chance.randint(0, len(records))
@@ -141,18 +148,14 @@ class Partition:
         self.take_over()
 
     def take_over(self) -> None:
-        mark = newest_mark(self.changelog)
-        whole = restored(self.changelog)
-        assert whole.ledger.offset == mark
-        assert whole.entries() == as_of(self.log, mark).entries()
+        self.stands_at_the_mark(restored(self.changelog))
         keep = min([len(self.changelog), *self.late, *(each.since for each in self.stalled)])
         end = self.chance.randint(0, keep)
         self.owner = restored(compacted(self.changelog, end))
         self.interrupted = False
-        assert self.owner.ledger.offset == mark
-        assert self.owner.entries() == as_of(self.log, mark).entries()
+        self.stands_at_the_mark(self.owner)
         # The log is read again from some way before the mark: the rows may stand there.
-        self.position = self.chance.randint(-1, mark)
+        self.position = self.chance.randint(-1, self.mark)
 
     def write_late(self) -> None:
         if not self.stalled:
@@ -177,7 +180,7 @@ def a_log(events: int, keys: str, chance: random.Random) -> Log:
     ]
 
 
-@settings(max_examples=200)
+@settings(max_examples=400)
 @given(st.integers(1, 40), st.integers(0, 60), st.integers(1, 4), st.integers(0, 2**32))
 def test_a_restore_ends_at_the_newest_mark_wherever_the_changelog_was_cut(
     events: int, steps: int, keys: int, seed: int

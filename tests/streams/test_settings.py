@@ -117,6 +117,7 @@ def test_settings_pass_through_the_environment_of_a_process(
     told = load_settings(
         partitions=3,
         topic_prefix="lab.",
+        lenders=("harbour", "platform"),
         ticks=False,
         security={
             "sasl_mechanism": "PLAIN",

@@ -81,8 +81,8 @@ class StubApp:
         return done
 
     def tell(self, event: LoanEvent, offset: int) -> None:
-        assert self.holding.ledger.takes(offset)
-        self.holding.loans.apply(event, lambda: Draw({}, 0.02, 1))
+        assert self.holding.accounts.ledger.takes(offset)
+        self.holding.accounts.loans.apply(event, lambda: Draw({}, 0.02, 1))
         self.holding.applied = offset
 
     async def take(self) -> list[str]:
@@ -127,9 +127,9 @@ async def test_a_ledger_is_restored_from_what_a_checkpoint_wrote() -> None:
     after = Holding(NUMBER, Partition(load_zone("Asia/Shanghai")))
     for fold in app.ledger_folds():
         after.restore_ledger(fold)
-    after.loans.rebuild()
-    assert list(after.loans.of("m1")) == list(app.holding.loans.of("m1"))
-    assert (after.loans.owing, after.ledger.offset) == (1, 3)
+    after.accounts.loans.rebuild()
+    assert list(after.accounts.loans.of("m1")) == list(app.holding.accounts.loans.of("m1"))
+    assert (after.accounts.loans.owing, after.accounts.ledger.offset) == (1, 3)
 
 
 async def test_behind_somebody_elses_records_the_whole_ledger_is_written_again() -> None:
@@ -139,7 +139,7 @@ async def test_behind_somebody_elses_records_the_whole_ledger_is_written_again()
     app.ends["ledger"] += 2
     app.tell(msgspec.structs.replace(DRAWN, loan_id="l2"), 5)
     await app.take()
-    assert app.holding.ledger.repeats
+    assert app.holding.accounts.ledger.repeats
     app.holding.applied = 8
     assert await app.take() == ["ledger", "ledger", "rows"]
     entries = app.ledger_folds()[-2]
@@ -181,3 +181,18 @@ async def test_what_comes_from_a_changelog_while_the_partition_is_ours_is_passed
         app.holding.passed_over(own)
         assert app.holding.unread == unread
         assert app.holding.positions["ledger"] == last_offset
+
+
+async def test_no_newer_model_is_taken_up_before_the_log_of_the_former_owner_is_read_again() -> (
+    None
+):
+    app = StubApp()
+    holding = app.holding
+    holding.checkpoint = CheckpointRecord(5, {}, 0, BEGINNING)
+    assert not holding.replayed(), "nobody knows yet how far the former owner had come"
+    holding.log_end = 9
+    for applied, replayed in ((-1, False), (7, False), (8, True)):
+        holding.applied = applied
+        assert holding.replayed() == replayed
+    holding.applied, holding.log_end = -1, 6
+    assert holding.replayed(), "all of it is in the checkpoint"

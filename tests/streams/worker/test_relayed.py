@@ -55,17 +55,17 @@ def test_an_event_goes_to_whom_its_topic_names_and_only_once() -> None:
 
     events = RelayedEvents({"loans": take, "applications": take}, {}, None)  # type: ignore[arg-type]
     fold = fold_of([(b"m1", relayed("loans")), (b"m1", relayed("applications"))])
-    held, outputs = holding(), Outputs([], [], [])
+    held, outputs = holding(), Outputs.none(4)
     for i in (0, 1, 0, 1):
         events.apply(held, fold, i, outputs)
     assert told == [("loans", 0), ("applications", 1)]
-    assert outputs == ([], [], [])
+    assert outputs == Outputs.none(4)
 
 
 def test_an_event_of_a_topic_that_is_not_relayed_is_set_aside_as_it_came() -> None:
     events = RelayedEvents({}, {}, None)  # type: ignore[arg-type]
     fold = fold_of([(b"m1", relayed("models"))])
-    outputs = Outputs([], [], [])
+    outputs = Outputs.none(4)
     events.apply(holding(), fold, 0, outputs)
     (letter,) = outputs.letters
     assert (letter.reason, letter.value) == ("out_of_range", relayed("models"))
@@ -105,7 +105,7 @@ def envelopes(fold: Fold) -> list[tuple[bytes | None, Relayed]]:
 
 
 def test_what_is_said_of_a_merchant_goes_to_its_log_and_of_a_partition_has_no_key() -> None:
-    published, outputs = Published(), Outputs([], [], [])
+    published, outputs = Published(), Outputs.none(4)
     outputs.to_log(40, b'{"n":1}', merchant_id="m1")
     outputs.to_partition(41, b'{"n":2}', partition=3)
     outputs.to_log(42, b'{"n":3}', merchant_id="m1")
