@@ -261,7 +261,8 @@ class Partition:
         if row.currency < 0 and amendment.currency is not None:
             row.currency = currency_index(amendment.currency)
         if draft.since < 0:
-            draft.since = max(self.watermark, 0)
+            # Behind everything read so far: a payment counts with all that takes it back, or none.
+            draft.since = self.watermark + 1
         self._entitlements.put(number, draft)
         engine.evaluate_one(
             number, event, np.uint64(hash_of(merchant_id)), max(self.watermark, 0), offset,
