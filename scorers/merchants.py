@@ -13,7 +13,7 @@ from scorers.entitlements import ENTITLEMENTS, FULL, GONE
 from scorers.policy import EVERYBODYS, PolicyName, Product
 
 if TYPE_CHECKING:
-    from scorers.entitlements import Entitled
+    from scorers.entitlements import Draft
 
 
 class MerchantKind(StrEnum):
@@ -89,7 +89,7 @@ class Enrolment:
         self._source = source
         self.currency = event.currency
 
-    def change(self, record: Entitled) -> str | None:
+    def change(self, record: Draft) -> str | None:
         """Make the change, or return the code of the reason why not (`SENTENCES`)."""
         partition, offset = self._source
         if partition == record.source_partition and offset <= record.source_offset:
@@ -105,7 +105,7 @@ class Enrolment:
                 pass
         return None
 
-    def _consent(self, record: Entitled) -> str | None:
+    def _consent(self, record: Draft) -> str | None:
         event = self._event
         name = PolicyName(str(event.lender_id), Product(str(event.product)))
         if name == EVERYBODYS:

@@ -105,8 +105,9 @@ def _drain(
         now = _sample(worker)
         if began is None and now["applied"] > 0:
             began = now
-        if now["applied"] != last:
-            last, last_at = now["applied"], time.monotonic()
+        progress = now["applied"] + worker.metric("duoshou_events_total", 'kind="relayed"')
+        if progress != last:
+            last, last_at = progress, time.monotonic()
             report(f"{int(last):,} payments applied")
         if now["applied"] >= payments and began is not None and _committed(worker):
             return began, _sample(worker)

@@ -100,7 +100,6 @@ def apply_merchant_event(arrival: Arrival, outputs: Outputs, metrics: Metrics) -
     refused = arrival.holding.partition.amend(
         event.merchant_id.encode(),
         Enrolment(event, (relayed.partition, relayed.offset)),
-        event=arrival.i,
         offset=arrival.offset,
     )
     metrics.merchant_event(event.kind, refused or "applied")
@@ -180,7 +179,6 @@ def apply_standing(arrival: Arrival, outputs: Outputs, _: Metrics) -> None:
         arrival.holding.partition.amend(
             message.merchant_id.encode(),
             Restanding(message, source),
-            event=arrival.i,
             offset=arrival.offset,
         )
 

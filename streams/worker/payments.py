@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections import defaultdict
+from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
-from features.events import Outcome
+from features.events import Events, Outcome
 from scorers.evaluation import BY_EVENT, Updates
 from scorers.loans import key_of
 from streams.dead_letters import DeadLetter, dead_letters, field
@@ -22,12 +25,18 @@ from streams.worker.limit_updates import LimitUpdates
 from streams.worker.relayed import Outputs, RelayedEvents, publish_to_log
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from scorers.loans import Example
     from streams.state.holding import Holding
     from streams.transport.fold import Fold
     from streams.worker.app import App
 
 logger = logging.getLogger(__name__)
+
+
+RELAYED_AT_ONCE = 200
+"""Relayed events, some hundred microseconds each, between two looks at everything else."""
 
 
 class PaymentProcessor:
@@ -73,10 +82,16 @@ class PaymentProcessor:
         misrouted = mark_misrouted(events, text, fold.partition, partitions)
         moved: list[Updates] = []
         outputs = Outputs.none(partitions)
-        holding.partition.apply(
-            events, text, lambda updates: moved.append(_copy(updates)),
-            lambda i: self._relayed.apply(holding, fold, i, outputs),
-        )  # fmt: skip
+        for start, stop in slices(events):
+            if start:
+                # Thousands of relayed events take seconds: the heart must go on beating.
+                await asyncio.sleep(0)
+            holding.partition.apply(
+                Events._make(column[start:stop] for column in events),
+                text,
+                partial(_keep, moved, start),
+                partial(self._apply_relayed, holding, fold, outputs, start),
+            )
         applied = time.perf_counter()
         metrics.stage_done("decode", fold.decode_seconds)
         metrics.stage_done("wait", began - fold.decoded_at)
@@ -94,6 +109,11 @@ class PaymentProcessor:
         metrics.batch_applied(events.kind, events.outcome)
         metrics.input_read(fold.partition, fold.last_offset + 1)
         metrics.stage_done("publish", time.perf_counter() - applied)
+
+    def _apply_relayed(
+        self, holding: Holding, fold: Fold, outputs: Outputs, start: int, i: int
+    ) -> None:
+        self._relayed.apply(holding, fold, start + i, outputs)
 
     async def _publish_updates(self, holding: Holding, fold: Fold, updates: Updates) -> None:
         cuts = int(np.count_nonzero(updates.limit < updates.previous))
@@ -178,6 +198,15 @@ class PaymentProcessor:
             self._app.metrics.dead_lettered(letter.reason)
 
 
-def _copy(updates: Updates) -> Updates:
-    """Return the updates in arrays of their own: the engine uses its arrays again."""
-    return Updates._make(column.copy() for column in updates)
+def slices(events: Events) -> Iterator[tuple[int, int]]:
+    """Yield begin and end of stretches with at most `RELAYED_AT_ONCE` relayed events each."""
+    relayed = np.flatnonzero(events.outcome == Outcome.RELAYED)[RELAYED_AT_ONCE::RELAYED_AT_ONCE]
+    bounds = [0, *relayed.tolist(), len(events.offset)]
+    return pairwise(bounds)
+
+
+def _keep(moved: list[Updates], start: int, updates: Updates) -> None:
+    """Keep the updates of a stretch in arrays of their own: the engine uses its arrays again."""
+    copy = Updates._make(column.copy() for column in updates)
+    copy.event[:] += start
+    moved.append(copy)

@@ -20,20 +20,20 @@ from features.calendar import month_of
 from features.events import Kind, Outcome
 from scorers.catalogue import Policies
 from scorers.cover import cover_of
-from scorers.entitlements import FULL, Entitlements
+from scorers.entitlements import FULL
 from scorers.limits import args_of
 from scorers.merchants import Enrolment, MerchantEvent, MerchantKind
 from scorers.partition import Partition, Version
 from scorers.policy import Policy, PolicyName, Product, check_policy
 from scorers.reasons import reason_code
 from tests.scorers.logs import DAY, HOUR, MERCHANTS, MINUTE, NOON, Record, columns, logs, tick
-from tests.scorers.runs import EAGER, ZONE, rows_of, run
+from tests.scorers.runs import EAGER, ZONE, blank_record, rows_of, run
 from tests.scorers.test_recovery import Disk, stops
 
 if TYPE_CHECKING:
     from random import Random
 
-    from scorers.entitlements import Entitled
+    from scorers.entitlements import Draft, Entitled
     from scorers.evaluation import Updates
     from scorers.partition import Amendment
     from tests.scorers.partition_model import Update
@@ -144,7 +144,7 @@ def test_a_cover_is_exactly_what_the_formula_says_and_more_payments_never_lower_
     policy = args_of(
         insurance(cap=cap, step=step, cover={"rate": rate / 10**6, "carry": carry / 10**6})
     )
-    record = Entitlements().draft(-1)
+    record = blank_record()
 
     def cover(now: int, before: int) -> int:
         record.month_net[:] = now, before
@@ -404,7 +404,7 @@ class Standing:
     def __init__(self, standing: int) -> None:
         self.standing = standing
 
-    def change(self, record: Entitled) -> None:
+    def change(self, record: Draft) -> None:
         record.standing[0] = self.standing
 
 
@@ -423,7 +423,7 @@ def reasons_of(partition: Partition, record: Record, amendment: Amendment) -> li
         assert np.all((updates.effect >= -1) & (updates.effect <= 20))
 
     def amend(i: int) -> None:
-        partition.amend(b"m0", amendment, event=i, offset=offset)
+        partition.amend(b"m0", amendment, offset=offset)
 
     events, text = columns([record], offset)
     partition.apply(events, text, note, amend)

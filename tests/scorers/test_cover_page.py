@@ -14,7 +14,6 @@ from scorers.claims.book import AHEAD_MS
 from scorers.claims.claimant import MONTHS_OF_CLAIMS, MOST_CLAIMS
 from scorers.claims.events import REASONS
 from scorers.cover import cover_of
-from scorers.entitlements import Entitlements
 from scorers.limits import args_of
 from scorers.merchants import MerchantEvent, MerchantKind
 from scorers.partition import Partition, Version
@@ -22,7 +21,7 @@ from scorers.policy import BUILT_IN, Cover, PolicyName, Product
 from scorers.reasons import OF_THE_MONTH, reason_code
 from tests.scorers.claimants import Told, at, claim
 from tests.scorers.logs import HOUR, Record, tick
-from tests.scorers.runs import EAGER, ZONE, run
+from tests.scorers.runs import EAGER, ZONE, blank_record, run
 from tests.scorers.test_cover import relayed
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cover.md").read_text("utf-8")
@@ -58,7 +57,7 @@ def fen(cell: str) -> int:
 @pytest.mark.parametrize("row", rows_of("case"), ids=lambda row: row[0])
 def test_a_case_gives_the_cover_that_the_page_says(row: list[str]) -> None:
     _, now, before, cover = row
-    record = Entitlements().draft(-1)
+    record = blank_record()
     record.month_net[:] = fen(now), fen(before)
     assert cover_of(record, args_of(POLICY)) == fen(cover)
 
