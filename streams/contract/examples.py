@@ -6,6 +6,9 @@ from scorers.applications.messages import Application, Decision, Price, interest
 from scorers.applications.messages import Outcome as DecisionOutcome
 from scorers.applications.messages import Product as Applied
 from scorers.applications.rules import GROUNDS, Rule
+from scorers.claims.events import REASONS as CLAIM_REASONS
+from scorers.claims.events import ClaimAnswer, ClaimEvent, ClaimReason
+from scorers.claims.events import ReasonCode as ClaimReasonCode
 from scorers.funds.events import REASONS as FUND_REASONS
 from scorers.funds.events import FundAnswer, FundEvent, FundKind, FundReason, ReasonCode
 from scorers.loans import Example, LoanEvent, LoanKind
@@ -26,6 +29,7 @@ from streams.contract.messages import (
 )
 
 NINE_IN_THE_MORNING = 1_767_315_600_000
+BEYOND = ClaimReasonCode.BEYOND_THE_COVER
 """2026-01-02 09:00 in Shanghai."""
 
 DRAWN = LoanEvent(
@@ -251,6 +255,37 @@ EXAMPLES: dict[type[msgspec.Struct], tuple[msgspec.Struct, ...]] = {
             source_topic="payments",
             source_partition=2,
             source_offset=104_240,
+        ),
+    ),
+    ClaimEvent: (
+        ClaimEvent(
+            claim_id="burst-pipe-1",
+            merchant_id="noodles-on-the-corner",
+            lender_id="mutual-of-the-market",
+            currency="CNY",
+            amount=120_000,
+            occurred_at=NINE_IN_THE_MORNING - 86_400_000,
+            claimed_at=NINE_IN_THE_MORNING,
+        ),
+    ),
+    ClaimAnswer: (
+        ClaimAnswer(
+            claim_id="burst-pipe-1",
+            merchant_id="noodles-on-the-corner",
+            lender_id="mutual-of-the-market",
+            currency="CNY",
+            amount=120_000,
+            covered=80_000,
+            uncovered=40_000,
+            reasons=[ClaimReason(BEYOND, CLAIM_REASONS[BEYOND])],
+            cover=80_000,
+            already_covered=0,
+            cover_version=12,
+            policy_version=1,
+            as_of=NINE_IN_THE_MORNING,
+            source_topic="payments",
+            source_partition=2,
+            source_offset=104_250,
         ),
     ),
     Model: (Model(msgspec.structs.replace(BUILT_IN_SCORECARD, version=1), Origin.PUBLISHED),),

@@ -113,6 +113,18 @@ def _fund_answers() -> tuple[type[msgspec.Struct], ...]:
     return (FundAnswer,)
 
 
+def _claim_events() -> tuple[type[msgspec.Struct], ...]:
+    from scorers.claims.events import ClaimEvent
+
+    return (ClaimEvent,)
+
+
+def _claim_answers() -> tuple[type[msgspec.Struct], ...]:
+    from scorers.claims.events import ClaimAnswer
+
+    return (ClaimAnswer,)
+
+
 def _examples() -> tuple[type[msgspec.Struct], ...]:
     from scorers.loans import Example
 
@@ -227,6 +239,13 @@ class Topics:
             ("lender",),
         )
 
+    @property
+    def claim_events(self) -> Topic:
+        """What merchants claim of their cover."""
+        return self._relayed(
+            "claim-events", "Claims on insurance cover", _claim_events, ("lender",)
+        )
+
     def _relayed(
         self, name: str, doc: str, types: Callable[[], tuple[type[msgspec.Struct], ...]],
         writers: tuple[str, ...],
@@ -261,6 +280,16 @@ class Topics:
         """
         return self._of_lender(
             "fund-answers", lender, "Answers to redemptions from this distributor.", _fund_answers
+        )
+
+    def claim_answers(self, lender: str) -> Topic:
+        """Answers to the claims from one insurer.
+
+        Raises:
+            KeyError: No such lender here.
+        """
+        return self._of_lender(
+            "claim-answers", lender, "Answers to claims from this insurer.", _claim_answers
         )
 
     def _of_lender(
@@ -429,10 +458,12 @@ class Topics:
         yield self.applications
         yield self.loan_events
         yield self.fund_events
+        yield self.claim_events
         for lender in self.lenders:
             yield self.limit_updates(lender)
             yield self.decisions(lender)
             yield self.fund_answers(lender)
+            yield self.claim_answers(lender)
         yield self.dead_letters
         yield self.examples
         yield self.models

@@ -31,6 +31,8 @@ from scorers.applications.book import Became as ApplicationBecame
 from scorers.applications.book import Verdict as ApplicationVerdict
 from scorers.applications.messages import Decision
 from scorers.applications.messages import Outcome as DecisionOutcome
+from scorers.claims.book import SENTENCES as OF_CLAIMS
+from scorers.claims.book import Became as ClaimBecame
 from scorers.funds.book import SENTENCES as OF_FUNDS
 from scorers.funds.book import Became as FundBecame
 from scorers.funds.events import FundKind
@@ -55,7 +57,14 @@ _OF_PAYMENTS: Final = tuple(
 
 _OF_RELAYED: Final = dict.fromkeys(
     str(code)
-    for code in (*SENTENCES, *merchants.SENTENCES, *OF_APPLICATIONS, *OF_FUNDS, "no_policy")
+    for code in (
+        *SENTENCES,
+        *merchants.SENTENCES,
+        *OF_APPLICATIONS,
+        *OF_FUNDS,
+        *OF_CLAIMS,
+        "no_policy",
+    )
 )
 
 DEAD_LETTER_REASONS: Final = (
@@ -170,6 +179,12 @@ class Metrics:
             "duoshou_fund_events_total",
             "Fund events in their place in the log, by kind and by what became of them.",
             ("kind", "outcome"),
+            registry=registry,
+        )
+        self._claims = Counter(
+            "duoshou_claims_total",
+            "Claims on insurance cover in their place in the log, by what became of them.",
+            ("outcome",),
             registry=registry,
         )
         self._loans = Gauge(
@@ -299,6 +314,8 @@ class Metrics:
         for answer in (*DecisionOutcome, *ApplicationBecame):
             if answer is not ApplicationBecame.ANSWERED:
                 self._applications.labels(answer.value)
+        for claim_became in ClaimBecame:
+            self._claims.labels(claim_became.value)
         for fund_kind in FundKind:
             for fund_became in FundBecame:
                 self._fund_events.labels(fund_kind.value, fund_became.value)
@@ -411,6 +428,10 @@ class Metrics:
     def fund_event(self, kind: FundKind, became: FundBecame) -> None:
         """A fund event met its place in the log."""
         self._fund_events.labels(kind.value, became.value).inc()
+
+    def claim(self, became: ClaimBecame) -> None:
+        """A claim met its place in the log."""
+        self._claims.labels(became.value).inc()
 
     # -- durability
 

@@ -56,7 +56,8 @@ class App(FoldApp):
     limit_updates_topics: dict[str, Topic]
     decisions_topics: dict[str, str]
     fund_answers_topics: dict[str, str]
-    """By lender, as the two before."""
+    claim_answers_topics: dict[str, str]
+    """By lender, as the three before."""
     dead_letters_topic: str
     rows_topic: str
     ledger_topic: str
@@ -111,6 +112,9 @@ def make_app(settings: Settings, topics: Topics, metrics: Metrics) -> App:
     app.decisions_topics = {lender: topics.decisions(lender).name for lender in topics.lenders}
     app.fund_answers_topics = {
         lender: topics.fund_answers(lender).name for lender in topics.lenders
+    }
+    app.claim_answers_topics = {
+        lender: topics.claim_answers(lender).name for lender in topics.lenders
     }
     app.dead_letters_topic = topics.dead_letters.name
     app.examples_topic = topics.examples.name

@@ -11,6 +11,9 @@ from scorers import funds, loans, merchants
 from scorers.applications import book as applications
 from scorers.applications.messages import Application, BudgetGiven, BudgetWanted, Ground
 from scorers.applications.terms import Standing
+from scorers.claims import book as claims
+from scorers.claims.book import CoverStanding
+from scorers.claims.events import ClaimEvent
 from scorers.funds.book import Source
 from scorers.funds.events import FundEvent
 from scorers.loans import Draw, LoanEvent, example_of
@@ -43,6 +46,7 @@ def of_ledger(app: App) -> Mapping[str, Handler]:
         topics.merchant_events.name: greet,
         topics.applications.name: apply_application,
         topics.fund_events.name: apply_fund_event,
+        topics.claim_events.name: apply_claim,
         topics.payments.name: apply_message,
     }
 
@@ -148,6 +152,34 @@ def apply_fund_event(arrival: Arrival, outputs: Outputs, metrics: Metrics) -> No
         outputs.letters.append(arrival.letter(verdict.became, sentence))
     elif verdict.answer is not None:
         outputs.fund_answers.append(verdict.answer)
+
+
+def apply_claim(arrival: Arrival, outputs: Outputs, metrics: Metrics) -> None:
+    """Answer a claim from the cover in force."""
+    claim = _decoded(ClaimEvent, arrival, outputs)
+    if claim is None:
+        return
+    partition = arrival.holding.partition
+    name = PolicyName(claim.lender_id, Product.INSURANCE)
+    policy = partition.version.policies.find(name)
+    known = partition.known_of(claim.merchant_id.encode(), name)
+    standing = CoverStanding(
+        enrolled=known.enrolled,
+        closed=known.closed,
+        currency=None if policy is None else policy.currency,
+        cover=known.limit,
+        version=known.limit_version,
+    )
+    source = Source(arrival.fold.topic, arrival.fold.partition, arrival.offset)
+    version = 0 if policy is None else policy.version
+    verdict = arrival.holding.accounts.claims.apply(
+        claim, source, standing, version, partition.watermark
+    )
+    metrics.claim(verdict.became)
+    if (sentence := claims.SENTENCES.get(verdict.became)) is not None:
+        outputs.letters.append(arrival.letter(verdict.became, sentence))
+    elif verdict.answer is not None:
+        outputs.claim_answers.append(verdict.answer)
 
 
 def apply_message(arrival: Arrival, outputs: Outputs, _: Metrics) -> None:

@@ -103,7 +103,8 @@ class PaymentProcessor:
             await self._send_home(holding, fold, events, text, partitions)
         if outputs.examples:
             await self._publish_examples(holding, outputs.examples)
-        await self._publish_answers(holding, fold, outputs)
+        if outputs.decisions or outputs.fund_answers or outputs.claim_answers:
+            await self._publish_answers(holding, fold, outputs)
         await publish_to_log(self._app, holding, outputs.messages)
         await self._set_aside(holding, fold, outputs.letters)
         metrics.batch_applied(events.kind, events.outcome)
@@ -165,7 +166,7 @@ class PaymentProcessor:
             await self._app.outbox.publish(holding.number, self._app.examples_topic, 0, batch)
 
     async def _publish_answers(self, holding: Holding, fold: Fold, outputs: Outputs) -> None:
-        """Publish decisions and fund answers, each on the topic of its lender."""
+        """Publish decisions and answers, each on the topic of its lender."""
         answers: defaultdict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
         for i, decision in outputs.decisions:
             waited = time.time() * 1000.0 - int(fold.records.timestamp[i])
@@ -174,10 +175,15 @@ class PaymentProcessor:
             topic = self._app.decisions_topics.get(decision.lender_id)
             if topic is not None:
                 answers[topic].append((decision.merchant_id.encode(), msgspec.json.encode(timed)))
-        for answer in outputs.fund_answers:
-            topic = self._app.fund_answers_topics.get(answer.lender_id)
-            if topic is not None:
-                answers[topic].append((answer.merchant_id.encode(), msgspec.json.encode(answer)))
+        for topics, of_lenders in (
+            (self._app.fund_answers_topics, outputs.fund_answers),
+            (self._app.claim_answers_topics, outputs.claim_answers),
+        ):
+            for answer in of_lenders:
+                topic = topics.get(answer.lender_id)
+                if topic is not None:
+                    message = (answer.merchant_id.encode(), msgspec.json.encode(answer))
+                    answers[topic].append(message)
         for name, messages in answers.items():
             for batch in encode_messages(messages, compression=self._app.settings.compression):
                 await self._app.outbox.publish(holding.number, name, 0, batch)

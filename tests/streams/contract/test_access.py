@@ -29,9 +29,9 @@ def holders(operation: Operation, topic: str) -> set[str]:
 @pytest.mark.parametrize("lender", TOPICS.lenders)
 def test_a_lender_reads_its_own_topics_only_and_writes_only_what_lenders_say(lender: str) -> None:
     principal = f"User:lender-{lender}"
-    own = {"limit-updates", "decisions", "fund-answers"}
+    own = {"limit-updates", "decisions", "fund-answers", "claim-answers"}
     assert opened(Operation.READ, principal) == {f"lab.{name}.{lender}" for name in own}
-    said = {"lab.loan-events", "lab.applications", "lab.fund-events"}
+    said = {"lab.loan-events", "lab.applications", "lab.fund-events", "lab.claim-events"}
     assert opened(Operation.WRITE, principal) == said
 
 
