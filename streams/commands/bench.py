@@ -1,4 +1,4 @@
-"""`duoshou bench throughput|latency|restore`: measures the whole path on a real broker."""
+"""`duoshou bench throughput|latency|decisions|restore`: measures the whole path on a real broker."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -76,6 +76,31 @@ def latency(
         from streams.bench.run import latency as measure
 
         result = measure(settings, rate, duration, merchants, report)
+    _show(result, as_json)
+
+
+@app.command()
+def decisions(
+    context: typer.Context,
+    config: Config = None,
+    bootstrap_servers: BootstrapServers = None,
+    broker: BrokerOption = Broker.APACHE,
+    rate: Annotated[float, typer.Option(min=1, help="Payments per second.")] = 20_000,
+    applications: Annotated[float, typer.Option(min=1, help="Applications per second.")] = 500,
+    duration: Annotated[float, typer.Option(min=1, help="Seconds that count.")] = 60,
+    merchants: Merchants = 2_000,
+    partitions: Partitions = 4,
+    as_json: AsJson = False,
+) -> None:
+    """Send applications beside payments, and read the decisions as a lender would."""
+    with _bench(context, config, bootstrap_servers, broker, partitions, ("bank",)) as (
+        settings,
+        report,
+    ):
+        from streams.bench.applying import Rates
+        from streams.bench.run import decisions as measure
+
+        result = measure(settings, Rates(rate, applications), duration, merchants, report)
     _show(result, as_json)
 
 
