@@ -76,6 +76,11 @@ def _used(addresses: list[str], over: float) -> "list[Usage]":
     return since(before, [ask(address) for address in addresses])
 
 
+def _amount(value: float) -> str:
+    """Print four places, and of what they would not show its first digits."""
+    return f"{value:,.4f}" if value >= 0.001 or not value else f"{value:.2g}"
+
+
 def _each(bill: "Bill") -> dict[str, float | None]:
     return {
         "decision": bill.of_a_decision,
@@ -120,9 +125,10 @@ def _print(console: Console, bill: "Bill", settings: "Settings") -> None:
     each = Table("all of it over", currency)
     for name, value in _each(bill).items():
         times, words = _LINES[name]
-        each.add_row(words, "none yet" if value is None else f"{value * times:,.4f}")
+        each.add_row(words, "none yet" if value is None else _amount(value * times))
     console.print(each)
     console.print(
-        f"The yardstick is {YARDSTICK:g} yuan of computing a loan. Not in it: the broker's "
-        "processors and memory, the network between others, people (docs/cost.md)."
+        f"The yardstick is {YARDSTICK:g} yuan of computing a loan. Disks grow until logs are as "
+        "old as they are kept. Not in it: the broker's processors and memory, the network "
+        "between others, people (docs/cost.md)."
     )

@@ -232,7 +232,7 @@ def answers(url: str) -> bool:
 
 @pytest.mark.usefixtures("traffic")
 def test_every_panel_has_data_from_a_real_worker_and_a_real_trainer(
-    worker: str, trainer: str, tmp_path: Path
+    settings: Settings, worker: str, trainer: str, tmp_path: Path
 ) -> None:
     expressions = dashboard_expressions(interval="10s")
     pages = {"duoshou": [worker], "duoshou-trainer": [trainer]}
