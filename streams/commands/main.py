@@ -53,6 +53,9 @@ COMMANDS: dict[str, Registered] = {
     "explain": Registered(
         "streams.commands.explain", "Say what is remembered of a merchant and why its limit is so."
     ),
+    "cost": Registered(
+        "streams.commands.cost", "Say what decisions and merchants cost in machines."
+    ),
     "backtest": Registered(
         "streams.commands.backtest", "Say what learning from recorded loans would have been worth."
     ),

@@ -38,15 +38,26 @@ from scorers.funds.book import Became as FundBecame
 from scorers.funds.events import FundKind
 from scorers.loans import SENTENCES, Became, LoanKind
 from scorers.merchants import MerchantKind
+from scorers.policy import PLATFORM
 from streams.observability.health import Health
 from streams.observability.histogram import BatchHistogram
 from streams.observability.uncommitted import Uncommitted
+from streams.settings import Prices
 
 if TYPE_CHECKING:
     from scorers.partition import Version
 
 Stage = Literal["decode", "wait", "apply", "publish"]
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
+
+Refusable = Literal["models", "policies"]
+"""What an operator or a trainer publishes and a worker may refuse."""
+
+Written = Literal[
+    "payments", "limit_updates", "decisions", "fund_answers", "dead_letters", "examples",
+    "rows", "ledger", "payment_ids",
+]  # fmt: skip
+"""Kinds of topics that a worker writes to; of `payments` what it relays, ticks and says itself."""
 
 _OF_PAYMENTS: Final = tuple(
     outcome.name.lower()
@@ -95,6 +106,9 @@ class Metrics:
         schema_version: version of the row layout, shown in ``duoshou_build_info``.
         clock: monotonic seconds, for the age of uncommitted input.
         wall_clock: epoch seconds, for ``duoshou_last_progress_timestamp_seconds``.
+        lenders: who may have a policy. The settings list them, no message adds one: so they may
+            be a label.
+        prices: what the machines cost.
     """
 
     def __init__(
@@ -104,6 +118,8 @@ class Metrics:
         schema_version: int = 1,
         clock: Callable[[], float] = monotonic,
         wall_clock: Callable[[], float] = time,
+        lenders: tuple[str, ...] = (PLATFORM,),
+        prices: Prices | None = None,
     ) -> None:
         # `*_created` series would add half again to what Prometheus stores.
         disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -120,6 +136,12 @@ class Metrics:
             }
         )
         ProcessCollector(registry=self.registry)
+        for lender in lenders:
+            self._lender_updates.labels(lender)
+        self._lenders = frozenset(lenders)
+        prices = Prices() if prices is None else prices
+        for what, price in prices.by_what().items():
+            self._price.labels(what, prices.currency).set(price)
 
     def _define(self) -> None:
         registry = self.registry
@@ -139,6 +161,12 @@ class Metrics:
             "duoshou_limit_updates_total",
             "Limit updates that the broker acknowledged, by direction.",
             ("direction",),
+            registry=registry,
+        )
+        self._lender_updates = Counter(
+            "duoshou_lender_limit_updates_total",
+            "Limit updates that the broker acknowledged, by the lender that they are for.",
+            ("lender",),
             registry=registry,
         )
         self._loan_events = Counter(
@@ -301,6 +329,24 @@ class Metrics:
         self._policies = Gauge(
             "duoshou_policies", "Policies in use, of all lenders.", registry=registry
         )
+        self._versions_refused = Counter(
+            "duoshou_refused_versions_total",
+            "Models and policies that were refused, of all that are on their topic.",
+            ("topic",),
+            registry=registry,
+        )
+        self._written = Counter(
+            "duoshou_written_bytes_total",
+            "Record batches handed over to be written, in bytes, by kind of topic.",
+            ("kind",),
+            registry=registry,
+        )
+        self._price = Gauge(
+            "duoshou_price",
+            "What the settings say that machines cost: an hour, a GB for a month, a GB.",
+            ("of", "currency"),
+            registry=registry,
+        )
         self._build = Info("duoshou_build", "What is running.", registry=registry)
         self._last_progress.set(self._wall_clock())
         # A counter that is absent until its first event hides that event from increase().
@@ -319,6 +365,10 @@ class Metrics:
         for fund_kind in FundKind:
             for fund_became in FundBecame:
                 self._fund_events.labels(fund_kind.value, fund_became.value)
+        for topic in get_args(Refusable):
+            self._versions_refused.labels(topic)
+        for kind_written in get_args(Written):
+            self._written.labels(kind_written)
         for direction in ("raise", "cut"):
             self._limit_updates.labels(direction)
         # Looking a child up by its labels costs more than the observation: a fold makes several.
@@ -382,6 +432,20 @@ class Metrics:
         self._limit_updates.labels("raise").inc(raises)
         self._limit_updates.labels("cut").inc(cuts)
         self._event_to_update.observe(np.maximum(seconds, 0.0))
+
+    def lender_updated(self, lender: str, n: int) -> None:
+        """``n`` limit updates of a lender were acknowledged by the broker.
+
+        Raises:
+            ValueError: the settings know no such lender.
+        """
+        if lender not in self._lenders:
+            raise ValueError(f"unknown lender {lender!r}")
+        self._lender_updates.labels(lender).inc(n)
+
+    def written(self, kind: Written, size: int) -> None:
+        """A record batch of ``size`` bytes was handed over to be written."""
+        self._written.labels(kind).inc(size)
 
     def dead_lettered(self, reason: str, n: int = 1) -> None:
         """``n`` records were written to the dead-letters topic.
@@ -523,6 +587,10 @@ class Metrics:
         """Something was applied, restored or made durable."""
         self._last_progress.set(self._wall_clock())
         self.health.progressed()
+
+    def version_refused(self, topic: Refusable) -> None:
+        """A model or a policy on its topic does not count here."""
+        self._versions_refused.labels(topic).inc()
 
     def version_activated(self, version: "Version") -> None:
         """A scorecard and policies are in use from here on."""

@@ -30,7 +30,7 @@ from streams.worker.versions import Versions
 
 if TYPE_CHECKING:
     from streams.contract.topics import Topic, Topics
-    from streams.observability.metrics import Metrics
+    from streams.observability.metrics import Metrics, Refusable, Written
     from streams.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -62,10 +62,18 @@ class App(FoldApp):
     rows_topic: str
     ledger_topic: str
     payment_ids_topic: str
+    written_kinds: dict[str, Written]
+    """Of each topic that it writes to."""
 
     def input_tp(self, partition: int) -> TP:
         """Return a partition of `payments` as Faust names it."""
         return TP(self.payments_topic, partition)
+
+    def wrote(self, topic: str, size: int) -> None:
+        """Count what is written, by what kind of topic it goes to."""
+        kind = self.written_kinds.get(topic)
+        if kind is not None:
+            self.metrics.written(kind, size)
 
     def revocation_timeout_s(self) -> float:
         """Return how long a last checkpoint may take before the group goes on without us."""
@@ -121,6 +129,7 @@ def make_app(settings: Settings, topics: Topics, metrics: Metrics) -> App:
     app.rows_topic = topics.rows_changelog.name
     app.ledger_topic = topics.ledger_changelog.name
     app.payment_ids_topic = topics.payment_ids.name
+    app.written_kinds = written_kinds(topics)
     app.relays = [EventRelay(app, *each) for each in relayed_topics(topics).items()]
     app.decoders = {app.payments_topic: decode_fold}
     app.decoders |= {relay.topic: lambda _: None for relay in app.relays}
@@ -133,15 +142,36 @@ def make_app(settings: Settings, topics: Topics, metrics: Metrics) -> App:
         )
     )
     app.versions = Versions(settings.lenders)
+    refusable: dict[str, Refusable] = {
+        topics.models.name: "models",
+        topics.policies.name: "policies",
+    }
     app.version_reader = TopicFollower(
         app.versions.takers(topics),
         client_options(settings),
-        refused=lambda topic: logger.error("a record of %s was refused", topic),
+        refused=lambda topic: metrics.version_refused(refusable[topic]),
     )
     app.outbox = Outbox(lambda: app.batch_producer)
     app.checkpointer = Checkpointer(app, app.lag_records)
     _declare(app)
     return app
+
+
+def written_kinds(topics: Topics) -> dict[str, Written]:
+    """Return the kind of each topic that a worker writes to, by its full name."""
+    kinds: dict[str, Written] = {
+        topics.payments.name: "payments",
+        topics.dead_letters.name: "dead_letters",
+        topics.examples.name: "examples",
+        topics.rows_changelog.name: "rows",
+        topics.ledger_changelog.name: "ledger",
+        topics.payment_ids.name: "payment_ids",
+    }
+    for lender in topics.lenders:
+        kinds[topics.limit_updates(lender).name] = "limit_updates"
+        kinds[topics.decisions(lender).name] = "decisions"
+        kinds[topics.fund_answers(lender).name] = "fund_answers"
+    return kinds
 
 
 def _declare(app: App) -> None:

@@ -123,12 +123,13 @@ class PaymentProcessor:
 
         def acknowledged() -> None:
             self._app.metrics.limits_updated(raises, cuts, time.time() - caused / 1000.0)
+            for lender, of_lender in encoded.items():
+                self._app.metrics.lender_updated(lender, sum(b.record_count() for b in of_lender))
 
         topics = self._app.limit_updates_topics
+        encoded = self._updates.encode(holding, fold, updates)
         batches = [
-            (topics[lender], batch)
-            for lender, of_lender in self._updates.encode(holding, fold, updates).items()
-            for batch in of_lender
+            (topics[lender], batch) for lender, of_lender in encoded.items() for batch in of_lender
         ]
         for place, (topic, batch) in enumerate(batches, 1):
             await self._app.outbox.publish(
