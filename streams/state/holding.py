@@ -25,6 +25,18 @@ if TYPE_CHECKING:
 CHECKPOINT_KEY = b"duoshou-checkpoint".ljust(80, b".")
 LONGEST_MERCHANT_ID = 64
 
+SWITCHES_KEPT = 4096
+"""Switches of models and policies that stay on record in each partition's changelog."""
+
+
+def switch_key(number: int) -> bytes:
+    """Return the key under which a switch stays on record; like the checkpoint's it is no id.
+
+    >>> switch_key(1) == switch_key(1 + SWITCHES_KEPT), len(switch_key(1)) > LONGEST_MERCHANT_ID
+    (True, True)
+    """
+    return f"duoshou-switch-{number % SWITCHES_KEPT}".encode().ljust(80, b".")
+
 
 class CheckpointRecord(msgspec.Struct, frozen=True):
     """The last record of a checkpoint, kept in the rows' changelog.
@@ -34,6 +46,8 @@ class CheckpointRecord(msgspec.Struct, frozen=True):
         clock: the partition's event-time clock (`Partition.clock_state`).
         model_version: scorecard in force behind `offset`.
         policies: names the policies in force behind `offset` (`catalogue.Moment`).
+        switches: how often the partition has taken up other models or policies, the first ones
+            included; 0 if all of that was before it was counted.
         schema_version: version of this record's layout.
     """
 
@@ -41,6 +55,7 @@ class CheckpointRecord(msgspec.Struct, frozen=True):
     clock: dict[str, int]
     model_version: int
     policies: Moment
+    switches: int = 0
     schema_version: int = 1
 
 

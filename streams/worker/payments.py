@@ -11,21 +11,23 @@ import msgspec
 import numpy as np
 
 from features.events import Outcome
-from scorers.evaluation import BY_EVENT, Updates
+from scorers.evaluation import BY_EVENT
 from scorers.loans import key_of
 from streams.dead_letters import DeadLetter, dead_letters, field
-from streams.decode.routing import mark_misrouted, murmur2
+from streams.decode.routing import murmur2
 from streams.wire.encode import encode_messages
 from streams.wire.records import headers
-from streams.worker.handlers import of_ledger, of_rows
+from streams.worker.effects import FoldApplier
 from streams.worker.limit_updates import LimitUpdates
-from streams.worker.relayed import Outputs, RelayedEvents, publish_to_log
+from streams.worker.relayed import publish_to_log
 
 if TYPE_CHECKING:
+    from scorers.evaluation import Updates
     from scorers.loans import Example
     from streams.state.holding import Holding
     from streams.transport.fold import Fold
     from streams.worker.app import App
+    from streams.worker.relayed import Outputs
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ class PaymentProcessor:
     def __init__(self, app: App) -> None:
         self._app = app
         self._updates = LimitUpdates(app.settings, app.payments_topic)
-        self._relayed = RelayedEvents(of_ledger(app), of_rows(app), app.metrics)
+        self._applier = FoldApplier(app.settings, app.metrics)
 
     async def process(self, fold: Fold, generation: int) -> None:
         """Apply a fold and publish what follows from it.
@@ -68,15 +70,8 @@ class PaymentProcessor:
     async def _apply(self, holding: Holding, fold: Fold) -> None:
         metrics = self._app.metrics
         events, text = fold.decoded.events, fold.decoded.text
-        partitions = self._app.settings.partitions
         began = time.perf_counter()
-        misrouted = mark_misrouted(events, text, fold.partition, partitions)
-        moved: list[Updates] = []
-        outputs = Outputs.none(partitions)
-        holding.partition.apply(
-            events, text, lambda updates: moved.append(_copy(updates)),
-            lambda i: self._relayed.apply(holding, fold, i, outputs),
-        )  # fmt: skip
+        moved, outputs, misrouted = self._applier.apply(holding, fold)
         applied = time.perf_counter()
         metrics.stage_done("decode", fold.decode_seconds)
         metrics.stage_done("wait", began - fold.decoded_at)
@@ -85,7 +80,7 @@ class PaymentProcessor:
         for updates in moved:
             await self._publish_updates(holding, fold, updates)
         if misrouted:
-            await self._send_home(holding, fold, events, text, partitions)
+            await self._send_home(holding, fold, events, text, self._app.settings.partitions)
         if outputs.examples:
             await self._publish_examples(holding, outputs.examples)
         await self._publish_answers(holding, fold, outputs)
@@ -176,8 +171,3 @@ class PaymentProcessor:
             )
         for letter in letters:
             self._app.metrics.dead_lettered(letter.reason)
-
-
-def _copy(updates: Updates) -> Updates:
-    """Return the updates in arrays of their own: the engine uses its arrays again."""
-    return Updates._make(column.copy() for column in updates)

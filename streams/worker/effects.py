@@ -1,0 +1,81 @@
+"""What a fold of payments does to its partition, without anything being published.
+
+The worker publishes what it returns. Whoever reads the log again to see what it leads to (an
+audit) gets the same from the same records, however they are cut into folds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from features.calendar import load_zone
+from scorers.applications.book import Place
+from scorers.evaluation import Updates
+from scorers.partition import Partition
+from streams.decode.routing import mark_misrouted
+from streams.worker.handlers import of_ledger, of_rows
+from streams.worker.relayed import Outputs, RelayedEvents
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streams.observability.metrics import Metrics
+    from streams.settings import Settings
+    from streams.state.holding import Holding
+    from streams.transport.fold import Fold
+
+
+class Effects(NamedTuple):
+    """What one fold led to."""
+
+    updates: list[Updates]
+    """Limit updates as the engine's columns, in the order of the log."""
+    outputs: Outputs
+    misrouted: int
+    """Payments that belong to another partition; their outcome says so."""
+
+
+class FoldApplier:
+    """Applies folds of the topic `payments` to their partitions.
+
+    Args:
+        settings: topics and partitions.
+        metrics: where to report to what became of relayed events.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        topics = settings.topics
+        self._partitions = settings.partitions
+        self._relayed = RelayedEvents(of_ledger(topics), of_rows(topics), metrics)
+
+    def apply(self, holding: Holding, fold: Fold) -> Effects:
+        """Apply a decoded fold to the partition that it is of, and say what follows."""
+        events, text = fold.decoded.events, fold.decoded.text
+        misrouted = mark_misrouted(events, text, fold.partition, self._partitions)
+        moved: list[Updates] = []
+        outputs = Outputs.none(self._partitions)
+        holding.partition.apply(
+            events, text, lambda updates: moved.append(_copy(updates)),
+            lambda i: self._relayed.apply(holding, fold, i, outputs),
+        )  # fmt: skip
+        return Effects(moved, outputs, misrouted)
+
+
+def partition_maker(settings: Settings) -> Callable[[], Partition]:
+    """Return what makes an empty partition under these settings."""
+    zone = load_zone(settings.zone)
+    return lambda: Partition(
+        zone,
+        skew_ms=int(settings.allowed_skew_s * 1000),
+        horizon_ms=int(settings.late_horizon_s * 1000),
+    )
+
+
+def place_of(settings: Settings, number: int) -> Place:
+    """Return a partition's place in the log, as its accounts begin with it."""
+    return Place(settings.topics.payments.name, number, settings.partitions)
+
+
+def _copy(updates: Updates) -> Updates:
+    """Return the updates in arrays of their own: the engine uses its arrays again."""
+    return Updates._make(column.copy() for column in updates)
