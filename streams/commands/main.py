@@ -43,6 +43,9 @@ COMMANDS: dict[str, Registered] = {
     "lender": Registered(
         "streams.commands.lender", "Receive the limits of one lender, and say what changes."
     ),
+    "audit": Registered(
+        "streams.commands.audit", "Recompute a decision or a limit update from the log."
+    ),
     "topics": Registered(
         "streams.commands.topics", "Show and make the difference between registry and broker."
     ),
