@@ -62,12 +62,10 @@ def audit(
 
     if (file is None) == (lender is None or merchant is None):
         raise OperatorError("Name a file (- for standard input), or --lender and --merchant.")
+    said = None if file is None else received(_read(file))
     require_broker(settings)
-    if file is not None:
-        raw = _read(file)
-    else:
-        raw = _newest(settings, str(lender), str(merchant), product, application)
-    said = received(raw)
+    if said is None:
+        said = received(_newest(settings, str(lender), str(merchant), product, application))
     outcome = run_audit(settings, said)
     if as_json:
         typer.echo(msgspec.json.encode(_plain(said, outcome)).decode())
