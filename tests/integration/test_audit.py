@@ -85,7 +85,7 @@ def pay(worker: WatchedWorker, days: range, amount: int) -> None:
 
 def tell(worker: WatchedWorker, topic: Topic, *events: msgspec.Struct) -> None:
     """Write events to partition 0 of their topic, and wait until they have been dealt with."""
-    raw = [(b"any", msgspec.json.encode(each), [], NOW) for each in events]
+    raw: list[foreign.Record] = [(b"any", msgspec.json.encode(each), [], NOW) for each in events]
     worker.send_batches([(0, foreign.batch(raw, foreign.CODECS["none"]), len(raw))], topic.name)
     for _ in range(600):
         if worker.relayed(topic):
@@ -214,8 +214,8 @@ def test_limit_updates_are_recomputed_over_crashes_and_switches(published: Publi
         assert found.verdict == "same", found
         assert found.records == each.source_offset + 1
         assert "But" not in found.sentence
-    found = verdict(audit(published.settings, "--json", said=msgspec.json.encode(of_bank[-1])))
-    assert found["verdict"] == "same"
+    done = audit(published.settings, "--json", said=msgspec.json.encode(of_bank[-1]))
+    assert verdict(done)["verdict"] == "same"
 
 
 def test_answers_are_recomputed_but_for_how_long_they_took(published: Published) -> None:
@@ -227,8 +227,8 @@ def test_answers_are_recomputed_but_for_how_long_they_took(published: Published)
         assert (b'"stages"' in raw) == (raw in published.decisions)
         found = run_audit(published.settings, received(raw))
         assert found.verdict == "same", found
-    found = verdict(audit(published.settings, "--json", said=published.decisions[0]))
-    assert found["verdict"] == "same"
+    done = audit(published.settings, "--json", said=published.decisions[0])
+    assert verdict(done)["verdict"] == "same"
 
 
 def test_a_field_that_was_changed_is_named(published: Published) -> None:
