@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 from faust.types import TP
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.audit.recomputing import part
@@ -52,6 +52,7 @@ def led_to(parts: list[Fold]) -> list[object]:
     ]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(FIRST, LAST), max_size=5).map(sorted))
 def test_parts_lead_to_what_the_whole_leads_to(cuts: list[int]) -> None:
     begins = [FIRST, *(cut + 1 for cut in cuts)]
