@@ -100,8 +100,15 @@ class Holding:
         if self.checkpoint is None:
             # The first record is written before anything is published.
             return True
-        at = max(self.applied, self.checkpoint.offset)
-        return self.log_end is not None and at >= self.log_end - 1
+        return self.log_end is not None and self.stands_at() >= self.log_end - 1
+
+    def stands_at(self) -> int:
+        """Return the offset of the last input record that is in memory, -1 before the first.
+
+        Behind a restart that is what the last checkpoint held, until something new is applied.
+        """
+        held = NOTHING if self.checkpoint is None else self.checkpoint.offset
+        return max(self.applied, held)
 
     def restore_rows(self, fold: Fold) -> None:
         """Take in rows and checkpoint records read from the changelog.

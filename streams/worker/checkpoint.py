@@ -135,7 +135,7 @@ class Checkpointer:
 
     def _cut(self, holding: Holding) -> _Cut:
         return _Cut(
-            offset=holding.applied,
+            offset=holding.stands_at(),
             changed=holding.partition.take_changed_rows(),
             pages=holding.partition.take_pages(),
             ledger=_cut_ledger(holding),

@@ -151,9 +151,9 @@ def test_the_first_answer_counts_and_another_one_is_an_error_that_is_told(
     done = run(settings, "--until-end", "--json", "--state", str(state))
     assert done.returncode == 0
     *lines, summary = [json.loads(line) for line in done.stdout.splitlines()]
-    assert {"decision": msgspec.to_builtins(FIRST)} in lines
-    assert {"fund_answer": msgspec.to_builtins(REDEEMED)} in lines
-    assert {"conflict": {"decision": msgspec.to_builtins(OTHER)}} in lines
+    assert {"decision": json.loads(encoded(FIRST))} in lines
+    assert {"fund_answer": json.loads(encoded(REDEEMED))} in lines
+    assert {"conflict": {"decision": json.loads(encoded(OTHER))}} in lines
     assert len(lines) == 3
     none = dict.fromkeys(map(str, Answered), 0)
     counts = none | {"applied": 1, "repeated": 1}
@@ -165,7 +165,7 @@ def test_the_first_answer_counts_and_another_one_is_an_error_that_is_told(
     answers(settings)
     again = run(settings, "--until-end", "--json", "--state", str(state))
     *lines, summary = [json.loads(line) for line in again.stdout.splitlines()]
-    assert lines == [{"conflict": {"decision": msgspec.to_builtins(OTHER)}}]
+    assert lines == [{"conflict": {"decision": json.loads(encoded(OTHER))}}]
     assert summary["summary"]["decisions"] == none | {"repeated": 2, "conflict": 1}
     assert summary["summary"]["fund_answers"] == none | {"repeated": 2}
 

@@ -221,3 +221,17 @@ async def test_a_switch_stays_on_record_in_one_batch_with_its_checkpoint() -> No
     assert restored.checkpoint.switches == 1
     assert app.holding.checkpoint is not None
     assert app.holding.checkpoint.switches == 1
+
+
+async def test_a_switch_behind_a_restart_takes_effect_where_the_partition_stands() -> None:
+    """One that named an earlier offset would lose against the checkpoint before it."""
+    app = StubApp()
+    version = Version(policies=Policies([], Moment(4, 1_000)))
+    app.versions = SimpleNamespace(newer_than=lambda _: True, newest=lambda _: version)
+    app.metrics.version_activated = lambda _: None
+    app.holding.checkpoint = CheckpointRecord(362, {}, 0, BEGINNING, 2)
+    app.holding.applied, app.holding.log_end = -1, 363
+    assert await app.take() == ["rows"]
+    assert app.holding.checkpoint.offset == 362
+    assert app.holding.checkpoint.policies == (4, 1_000)
+    assert app.holding.checkpoint.switches == 3
