@@ -1,4 +1,4 @@
-"""`duoshou bench throughput|latency|decisions|restore`: measures the whole path on a real broker."""
+"""`duoshou bench throughput|latency|decisions|restore`: the whole path on a real broker."""
 
 import contextlib
 from collections.abc import Callable, Iterator

@@ -202,7 +202,7 @@ class Topics:
                 "worker (ticks, loan events, and payments that came with a wrong key)",
                 "operator (duoshou replay, duoshou dead-letters resend)",
             ),
-            readers=("worker", "operator (duoshou replay)"),
+            readers=("worker", "operator (duoshou replay, duoshou audit)"),
         )
 
     @property
@@ -310,7 +310,7 @@ class Topics:
             retention_ms=7 * DAY_MS,
             types=types,
             writers=("worker",),
-            readers=(f"lender {lender}",),
+            readers=(f"lender {lender}", "operator (duoshou audit)"),
         )
 
     def _require(self, lender: str) -> None:
@@ -350,7 +350,7 @@ class Topics:
             cleanup=Cleanup.COMPACT,
             types=_limit_updates,
             writers=("worker",),
-            readers=(f"lender {lender}",),
+            readers=(f"lender {lender}", "operator (duoshou audit)"),
         )
 
     @property
@@ -378,7 +378,7 @@ class Topics:
             cleanup=Cleanup.COMPACT,
             types=_models,
             writers=("trainer", "operator"),
-            readers=("worker", "trainer", "operator (duoshou models, duoshou explain)"),
+            readers=("worker", "trainer", "operator (duoshou models, explain, audit)"),
         )
 
     @property
@@ -392,7 +392,7 @@ class Topics:
             cleanup=Cleanup.COMPACT,
             types=_policies,
             writers=("operator",),
-            readers=("worker", "operator (duoshou policies, duoshou explain)"),
+            readers=("worker", "operator (duoshou policies, explain, audit)"),
         )
 
     @property
@@ -402,7 +402,7 @@ class Topics:
             "rows",
             "What is remembered of each merchant, as of the last checkpoint that changed it.",
             "merchant_id",
-            "operator (duoshou explain)",
+            "operator (duoshou explain, duoshou audit)",
         )
 
     @property

@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from faust.types import TP
 
-from features.calendar import load_zone
-from scorers.applications.book import Place
-from scorers.partition import Partition
 from streams.brokers.clients import client_options
 from streams.ending import end_process
 from streams.state.holding import Holding, Holdings
@@ -20,6 +17,7 @@ from streams.transport.following import TopicFollower
 from streams.transport.inputs import NOTHING
 from streams.worker.checkpoint import Checkpointer
 from streams.worker.decoding import decode_fold
+from streams.worker.effects import partition_maker, place_of
 from streams.worker.memory import give_back_memory
 from streams.worker.outbox import Outbox
 from streams.worker.payments import PaymentProcessor
@@ -133,14 +131,7 @@ def make_app(settings: Settings, topics: Topics, metrics: Metrics) -> App:
     app.relays = [EventRelay(app, *each) for each in relayed_topics(topics).items()]
     app.decoders = {app.payments_topic: decode_fold}
     app.decoders |= {relay.topic: lambda _: None for relay in app.relays}
-    zone = load_zone(settings.zone)
-    app.holdings = Holdings(
-        lambda: Partition(
-            zone,
-            skew_ms=int(settings.allowed_skew_s * 1000),
-            horizon_ms=int(settings.late_horizon_s * 1000),
-        )
-    )
+    app.holdings = Holdings(partition_maker(settings))
     app.versions = Versions(settings.lenders)
     refusable: dict[str, Refusable] = {
         topics.models.name: "models",
@@ -254,8 +245,7 @@ def activate(app: App, holding: Holding) -> None:
         version = app.versions.named_by(record)
         holding.partition.restore_clock(record.clock)
     holding.partition.activate(version)
-    place = Place(app.payments_topic, holding.number, app.settings.partitions)
-    holding.accounts.begin(place)
+    holding.accounts.begin(place_of(app.settings, holding.number))
     app.metrics.version_activated(version)
     holding.applied = NOTHING
     holding.durable = NOTHING

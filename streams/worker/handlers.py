@@ -25,8 +25,8 @@ from scorers.servicing import Restanding, StandingChanged
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from streams.contract.topics import Topics
     from streams.observability.metrics import Metrics
-    from streams.worker.app import App
     from streams.worker.relayed import Arrival, Handler, Outputs
 
 T = TypeVar("T")
@@ -38,9 +38,8 @@ NO_POLICY = "no_policy"
 NO_POLICY_SENTENCE = "the lender has no policy for this product: nothing can be applied for"
 
 
-def of_ledger(app: App) -> Mapping[str, Handler]:
+def of_ledger(topics: Topics) -> Mapping[str, Handler]:
     """Return who decides by the ledger, by the full name of the topic."""
-    topics = app.settings.topics
     return {
         topics.loan_events.name: apply_loan_event,
         topics.merchant_events.name: greet,
@@ -51,9 +50,8 @@ def of_ledger(app: App) -> Mapping[str, Handler]:
     }
 
 
-def of_rows(app: App) -> Mapping[str, Handler]:
+def of_rows(topics: Topics) -> Mapping[str, Handler]:
     """Return who changes rows, by the full name of the topic."""
-    topics = app.settings.topics
     return {
         topics.merchant_events.name: apply_merchant_event,
         topics.payments.name: apply_standing,

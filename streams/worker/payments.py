@@ -6,37 +6,31 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from functools import partial
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
-from features.events import Events, Outcome
-from scorers.evaluation import BY_EVENT, Updates
+from features.events import Outcome
+from scorers.evaluation import BY_EVENT
 from scorers.loans import key_of
 from streams.dead_letters import DeadLetter, dead_letters, field
-from streams.decode.routing import mark_misrouted, murmur2
+from streams.decode.routing import murmur2
 from streams.wire.encode import encode_messages
 from streams.wire.records import headers
-from streams.worker.handlers import of_ledger, of_rows
+from streams.worker.effects import FoldApplier
 from streams.worker.limit_updates import LimitUpdates
-from streams.worker.relayed import Outputs, RelayedEvents, publish_to_log
+from streams.worker.relayed import publish_to_log
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from scorers.evaluation import Updates
     from scorers.loans import Example
     from streams.state.holding import Holding
     from streams.transport.fold import Fold
     from streams.worker.app import App
+    from streams.worker.relayed import Outputs
 
 logger = logging.getLogger(__name__)
-
-
-RELAYED_AT_ONCE = 200
-"""Relayed events, some hundred microseconds each, between two looks at everything else."""
 
 
 class PaymentProcessor:
@@ -49,7 +43,7 @@ class PaymentProcessor:
     def __init__(self, app: App) -> None:
         self._app = app
         self._updates = LimitUpdates(app.settings, app.payments_topic)
-        self._relayed = RelayedEvents(of_ledger(app), of_rows(app), app.metrics)
+        self._applier = FoldApplier(app.settings, app.metrics)
 
     async def process(self, fold: Fold, generation: int) -> None:
         """Apply a fold and publish what follows from it.
@@ -77,21 +71,12 @@ class PaymentProcessor:
     async def _apply(self, holding: Holding, fold: Fold) -> None:
         metrics = self._app.metrics
         events, text = fold.decoded.events, fold.decoded.text
-        partitions = self._app.settings.partitions
         began = time.perf_counter()
-        misrouted = mark_misrouted(events, text, fold.partition, partitions)
-        moved: list[Updates] = []
-        outputs = Outputs.none(partitions)
-        for start, stop in slices(events):
-            if start:
-                # Thousands of relayed events take seconds: the heart must go on beating.
-                await asyncio.sleep(0)
-            holding.partition.apply(
-                Events._make(column[start:stop] for column in events),
-                text,
-                partial(_keep, moved, start),
-                partial(self._apply_relayed, holding, fold, outputs, start),
-            )
+        effects = self._applier.begin(holding, fold)
+        for _ in self._applier.stretches(holding, fold, effects):
+            # Thousands of relayed events take seconds: the heart must go on beating.
+            await asyncio.sleep(0)
+        moved, outputs, misrouted = effects
         applied = time.perf_counter()
         metrics.stage_done("decode", fold.decode_seconds)
         metrics.stage_done("wait", began - fold.decoded_at)
@@ -100,7 +85,7 @@ class PaymentProcessor:
         for updates in moved:
             await self._publish_updates(holding, fold, updates)
         if misrouted:
-            await self._send_home(holding, fold, events, text, partitions)
+            await self._send_home(holding, fold, events, text, self._app.settings.partitions)
         if outputs.examples:
             await self._publish_examples(holding, outputs.examples)
         if outputs.decisions or outputs.fund_answers or outputs.claim_answers:
@@ -110,11 +95,6 @@ class PaymentProcessor:
         metrics.batch_applied(events.kind, events.outcome)
         metrics.input_read(fold.partition, fold.last_offset + 1)
         metrics.stage_done("publish", time.perf_counter() - applied)
-
-    def _apply_relayed(
-        self, holding: Holding, fold: Fold, outputs: Outputs, start: int, i: int
-    ) -> None:
-        self._relayed.apply(holding, fold, start + i, outputs)
 
     async def _publish_updates(self, holding: Holding, fold: Fold, updates: Updates) -> None:
         cuts = int(np.count_nonzero(updates.limit < updates.previous))
@@ -203,17 +183,3 @@ class PaymentProcessor:
             )
         for letter in letters:
             self._app.metrics.dead_lettered(letter.reason)
-
-
-def slices(events: Events) -> Iterator[tuple[int, int]]:
-    """Yield begin and end of stretches with at most `RELAYED_AT_ONCE` relayed events each."""
-    relayed = np.flatnonzero(events.outcome == Outcome.RELAYED)[RELAYED_AT_ONCE::RELAYED_AT_ONCE]
-    bounds = [0, *relayed.tolist(), len(events.offset)]
-    return pairwise(bounds)
-
-
-def _keep(moved: list[Updates], start: int, updates: Updates) -> None:
-    """Keep the updates of a stretch in arrays of their own: the engine uses its arrays again."""
-    copy = Updates._make(column.copy() for column in updates)
-    copy.event[:] += start
-    moved.append(copy)

@@ -18,8 +18,9 @@ from kafka import KafkaConsumer, TopicPartition
 from features.layout import ROW
 from streams.brokers.clients import client_options, consumer_settings
 from streams.contract.messages import LimitUpdate
+from streams.contract.topics import Topic
 from streams.settings import Settings
-from streams.state.holding import CHECKPOINT_KEY, CheckpointRecord
+from streams.state.holding import CHECKPOINT_KEY, LONGEST_MERCHANT_ID, CheckpointRecord
 from streams.wire.encode import EncodedBatch
 from streams.worker.process import WorkerProcess
 from tests.streams.wire import foreign
@@ -158,9 +159,9 @@ class WatchedWorker:
         finally:
             await producer.stop()
 
-    def relayed(self) -> bool:
-        """Tell whether all loan events have been put into the log."""
-        topic = self.settings.topics.loan_events
+    def relayed(self, topic: Topic | None = None) -> bool:
+        """Tell whether all events of a topic, `loan-events` by default, are in the log."""
+        topic = topic or self.settings.topics.loan_events
         partitions = [TopicPartition(topic.name, n) for n in range(topic.partitions)]
         committed = {tp: self._reader.committed(tp) or 0 for tp in partitions}
         return bool(committed == self._reader.end_offsets(partitions))
@@ -200,5 +201,5 @@ class WatchedWorker:
         elif record.key == CHECKPOINT_KEY:
             mark = msgspec.json.decode(record.value, type=CheckpointRecord)
             self.checkpoints[record.partition] = mark
-        else:
-            self.rows[record.key] = np.frombuffer(record.value, ROW)[0]
+        elif len(record.key) <= LONGEST_MERCHANT_ID:
+            self.rows[record.key] = np.frombuffer(record.value[: ROW.itemsize], ROW)[0]
