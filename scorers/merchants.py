@@ -69,6 +69,7 @@ SENTENCES = {
     " it has to withdraw from one first",
     "not_enrolled": "the merchant is not enrolled for this product of this lender",
     "everybodys_policy": "everybody has this policy: nobody enrols for it or withdraws from it",
+    "missing_field": "lender_id or product is missing: it is not said what is consented to",
     "other_zone": "this installation has one time zone, and it is another",
     "other_currency": "the merchant collects in another currency",
 }
@@ -82,12 +83,16 @@ class Enrolment:
         event: the event.
         source: partition and offset on its own topic. One at or below the last of the same
             partition counts no more.
+        zone: IANA name of the installation's time zone; None takes any.
     """
 
-    def __init__(self, event: MerchantEvent, source: tuple[int, int]) -> None:
+    def __init__(
+        self, event: MerchantEvent, source: tuple[int, int], zone: str | None = None
+    ) -> None:
         self._event = event
         self._source = source
-        self.currency = event.currency
+        self._zone = zone
+        self.currency = event.currency if event.kind is MerchantKind.REGISTERED else None
 
     def change(self, record: Draft) -> str | None:
         """Make the change, or return the code of the reason why not (`SENTENCES`)."""
@@ -101,13 +106,17 @@ class Enrolment:
                 record.closed = event.kind is MerchantKind.CLOSED
             case MerchantKind.ENROLLED | MerchantKind.WITHDRAWN:
                 return self._consent(record)
+            case MerchantKind.REGISTERED if None not in (event.zone, self._zone):
+                return None if event.zone == self._zone else "other_zone"
             case _:
                 pass
         return None
 
     def _consent(self, record: Draft) -> str | None:
         event = self._event
-        name = PolicyName(str(event.lender_id), Product(str(event.product)))
+        if event.lender_id is None or event.product is None:
+            return "missing_field"
+        name = PolicyName(event.lender_id, event.product)
         if name == EVERYBODYS:
             return "everybodys_policy"
         key = np.uint64(name.key)

@@ -90,7 +90,7 @@ class Amendment(Protocol):
 
     @property
     def currency(self) -> str | None:
-        """ISO 4217 code that becomes the merchant's, if it has none yet."""
+        """ISO 4217 code that becomes the merchant's, if it has none yet; any other is refused."""
 
     def change(self, record: Draft) -> str | None:
         """Make the change, or return why not."""
@@ -243,19 +243,22 @@ class Partition:
             offset: of the relayed event in the log.
 
         Returns:
-            None when it was made, or when the row holds it already; else why the amendment
-            refused to.
+            None when it was made, or when the row holds it already; else why it was refused.
         """
         number = self._rows.find(merchant_id)
         if number >= 0 and self._rows.value(number, "offset") >= offset:
             return None
         draft = self._entitlements.draft(number)
+        currency = -1 if amendment.currency is None else currency_index(amendment.currency)
         refused = amendment.change(draft)
+        if refused is None and currency >= 0 and number >= 0:
+            known = self._rows.value(number, "currency")
+            refused = "other_currency" if known not in (-1, currency) else None
         if refused is not None:
             return refused
         number = self._rows.add(merchant_id)
-        if amendment.currency is not None and self._rows.value(number, "currency") < 0:
-            self._rows.row(number).currency = currency_index(amendment.currency)
+        if self._rows.value(number, "currency") < 0:
+            self._rows.row(number).currency = currency
         if draft.since < 0:
             # Behind everything read so far: a payment counts with all that takes it back, or none.
             draft.since = self.watermark + 1
@@ -426,13 +429,16 @@ class Partition:
             return NOBODY
         reasons, value = np.zeros(REASONS_GIVEN, np.int16), self._rows.value
         pd = engine.score_one(number, self._rows.table, self._book(), self._scratch, reasons)
-        currency = value(number, "currency")
+        # A policy that has just ended may not have met the merchant yet.
+        policies = self._version.policies
+        ended = policies.everybodys.ended(self.watermark)
+        everybodys, currency = 0 if ended else value(number, "limit"), value(number, "currency")
         known = Known(
             enrolled=name == EVERYBODYS, closed=False,
             currency=currency_code(currency) if currency >= 0 else "",
-            limit=value(number, "limit") if name == EVERYBODYS else 0,
+            limit=everybodys if name == EVERYBODYS else 0,
             limit_version=value(number, "limit_version") if name == EVERYBODYS else 0,
-            everybodys_limit=value(number, "limit"), probability_of_default=pd,
+            everybodys_limit=everybodys, probability_of_default=pd,
             reasons=tuple(reasons.tolist()),
         )  # fmt: skip
         record = self._entitlements.draft(number)
@@ -440,9 +446,11 @@ class Partition:
         entry = np.flatnonzero(record.key == np.uint64(name.key))
         if not len(entry):
             return known
+        policy = policies.find(name)
+        ended = policy is not None and policy.ended(self.watermark)
         return known._replace(
             enrolled=True,
-            limit=int(record.limit[entry[0]]),
+            limit=0 if ended else int(record.limit[entry[0]]),
             limit_version=int(record.version[entry[0]]),
         )
 

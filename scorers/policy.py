@@ -208,6 +208,10 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         """Lender and product."""
         return PolicyName(self.lender, self.product)
 
+    def ended(self, at: int) -> bool:
+        """Tell whether it gives nothing any more at an event time (epoch ms)."""
+        return self.valid_to is not None and at >= self.valid_to
+
 
 BUILT_IN = Policy(version=0)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 
 from features.bounds import Identifier
 from scorers.entitlements import ENTITLEMENTS, FULL, MOST_STANDING
@@ -34,8 +35,8 @@ class StandingChanged(msgspec.Struct, frozen=True, tag_field="type", tag="standi
 
     merchant_id: Identifier
     lender_id: Identifier
-    product: Identifier
-    standing: int
+    product: Product
+    standing: Annotated[int, Meta(ge=0, le=MOST_STANDING)]
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -86,7 +87,7 @@ class Restanding:
 
     def change(self, record: Draft) -> None:
         """Make it; with whom the merchant is not enrolled it changes nothing."""
-        name = PolicyName(self._change.lender_id, Product(self._change.product))
+        name = PolicyName(self._change.lender_id, self._change.product)
         if name == EVERYBODYS:
             place = ENTITLEMENTS
         else:

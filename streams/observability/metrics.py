@@ -25,22 +25,10 @@ from prometheus_client import (
 )
 
 from features.events import Kind, Outcome
-from scorers import merchants
-from scorers.applications.book import SENTENCES as OF_APPLICATIONS
-from scorers.applications.book import Became as ApplicationBecame
-from scorers.applications.book import Verdict as ApplicationVerdict
-from scorers.applications.messages import Decision
-from scorers.applications.messages import Outcome as DecisionOutcome
-from scorers.claims.book import SENTENCES as OF_CLAIMS
-from scorers.claims.book import Became as ClaimBecame
-from scorers.funds.book import SENTENCES as OF_FUNDS
-from scorers.funds.book import Became as FundBecame
-from scorers.funds.events import FundKind
-from scorers.loans import SENTENCES, Became, LoanKind
-from scorers.merchants import MerchantKind
 from scorers.policy import PLATFORM
 from streams.observability.health import Health
 from streams.observability.histogram import BatchHistogram
+from streams.observability.relayed import REFUSALS, UPDATE_BUCKETS, RelayedMetrics
 from streams.observability.uncommitted import Uncommitted
 from streams.settings import Prices
 
@@ -66,36 +54,20 @@ _OF_PAYMENTS: Final = tuple(
     or Outcome.NULL_VALUE <= outcome < Outcome.SLOW
 )
 
-_OF_RELAYED: Final = dict.fromkeys(
-    str(code)
-    for code in (
-        *SENTENCES,
-        *merchants.SENTENCES,
-        *OF_APPLICATIONS,
-        *OF_FUNDS,
-        *OF_CLAIMS,
-        "no_policy",
-    )
-)
-
 DEAD_LETTER_REASONS: Final = (
     *_OF_PAYMENTS,
-    *(code for code in _OF_RELAYED if code not in _OF_PAYMENTS),
+    *(code for code in REFUSALS if code not in _OF_PAYMENTS),
     # A batch that cannot be opened has no event to carry an outcome.
     "corrupt_batch",
     "decompression_bomb",
 )
 
-UPDATE_BUCKETS: Final = (
-    *(0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5),
-    *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
-)
 _BATCH_BUCKETS: Final = (1, 10, 100, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000)
 _STAGE_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 _WRITE_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
-class Metrics:
+class Metrics(RelayedMetrics):
     """The metrics of one worker, on a registry of their own.
 
     All methods may be called from any thread and none waits for anything.
@@ -145,6 +117,7 @@ class Metrics:
 
     def _define(self) -> None:
         registry = self.registry
+        self.define_relayed(registry)
         self._events = Counter(
             "duoshou_events_total",
             "Events read from the payments topic, by kind and by what became of them.",
@@ -167,58 +140,6 @@ class Metrics:
             "duoshou_lender_limit_updates_total",
             "Limit updates that the broker acknowledged, by the lender that they are for.",
             ("lender",),
-            registry=registry,
-        )
-        self._loan_events = Counter(
-            "duoshou_loan_events_total",
-            "Loan events in their place in the log, by kind and by what became of them.",
-            ("kind", "outcome"),
-            registry=registry,
-        )
-        self._merchant_events = Counter(
-            "duoshou_merchant_events_total",
-            "Merchant events in their place in the log, by kind and by what became of them.",
-            ("kind", "outcome"),
-            registry=registry,
-        )
-        self._applications = Counter(
-            "duoshou_applications_total",
-            "Applications in their place in the log, by the answer or by what became of them.",
-            ("outcome",),
-            registry=registry,
-        )
-        self._decision_latency = Histogram(
-            "duoshou_application_to_decision_seconds",
-            "From an application's own timestamp to its decision being handed to the broker.",
-            buckets=UPDATE_BUCKETS,
-            registry=registry,
-        )
-        self._approved_amount = Counter(
-            "duoshou_approved_minor_units_total",
-            "Amounts approved, in minor units of whatever currency.",
-            registry=registry,
-        )
-        self._breakers_opened = Counter(
-            "duoshou_circuit_breakers_opened_total",
-            "Times that approvals left their band, so that a person decides for a while.",
-            registry=registry,
-        )
-        self._fund_events = Counter(
-            "duoshou_fund_events_total",
-            "Fund events in their place in the log, by kind and by what became of them.",
-            ("kind", "outcome"),
-            registry=registry,
-        )
-        self._claims = Counter(
-            "duoshou_claims_total",
-            "Claims on insurance cover in their place in the log, by what became of them.",
-            ("outcome",),
-            registry=registry,
-        )
-        self._loans = Gauge(
-            "duoshou_loans",
-            "Loans that are not paid back.",
-            ("partition",),
             registry=registry,
         )
         self._misrouted = Counter(
@@ -352,19 +273,6 @@ class Metrics:
         # A counter that is absent until its first event hides that event from increase().
         for reason in DEAD_LETTER_REASONS:
             self._dead_letters.labels(reason)
-        for kind in LoanKind:
-            for became in Became:
-                self._loan_events.labels(kind.value, became.value)
-        for merchant_kind in MerchantKind:
-            self._merchant_events.labels(merchant_kind.value, "applied")
-        for answer in (*DecisionOutcome, *ApplicationBecame):
-            if answer is not ApplicationBecame.ANSWERED:
-                self._applications.labels(answer.value)
-        for claim_became in ClaimBecame:
-            self._claims.labels(claim_became.value)
-        for fund_kind in FundKind:
-            for fund_became in FundBecame:
-                self._fund_events.labels(fund_kind.value, fund_became.value)
         for topic in get_args(Refusable):
             self._versions_refused.labels(topic)
         for kind_written in get_args(Written):
@@ -466,37 +374,6 @@ class Metrics:
         """``n`` payments were sent on to the partition of their merchant."""
         self._misrouted.inc(n)
 
-    def loan_event(self, kind: LoanKind, became: Became) -> None:
-        """A loan event met its place in the log."""
-        self._loan_events.labels(kind.value, became.value).inc()
-
-    def merchant_event(self, kind: MerchantKind, outcome: str) -> None:
-        """A merchant event met its place in the log: ``applied``, or why it was refused."""
-        self._merchant_events.labels(kind.value, outcome).inc()
-
-    def application(self, verdict: ApplicationVerdict) -> None:
-        """An application met its place in the log."""
-        outcome = str(verdict.became)
-        if verdict.became is ApplicationBecame.ANSWERED and verdict.decision is not None:
-            outcome = str(verdict.decision.outcome)
-        self._applications.labels(outcome).inc()
-        if verdict.opened:
-            self._breakers_opened.inc()
-
-    def decided(self, decision: Decision, seconds: float) -> None:
-        """A decision is published, ``seconds`` after the application's own timestamp."""
-        self._decision_latency.observe(max(0.0, seconds))
-        if decision.outcome is DecisionOutcome.APPROVE:
-            self._approved_amount.inc(decision.amount)
-
-    def fund_event(self, kind: FundKind, became: FundBecame) -> None:
-        """A fund event met its place in the log."""
-        self._fund_events.labels(kind.value, became.value).inc()
-
-    def claim(self, became: ClaimBecame) -> None:
-        """A claim met its place in the log."""
-        self._claims.labels(became.value).inc()
-
     # -- durability
 
     def input_read(self, partition: int, next_offset: int) -> None:
@@ -542,10 +419,6 @@ class Metrics:
         """What a partition holds: merchants and remembered payment ids."""
         self._rows.labels(str(partition)).set(rows)
         self._payment_ids.labels(str(partition)).set(payment_ids)
-
-    def loans_owing(self, partition: int, loans: int) -> None:
-        """Loans of a partition's merchants that are not paid back."""
-        self._loans.labels(str(partition)).set(loans)
 
     def partitions_assigned(self, n: int) -> None:
         """This worker owns ``n`` partitions of the payments topic."""

@@ -55,7 +55,7 @@ class FoldApplier:
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         topics = settings.topics
         self._partitions = settings.partitions
-        self._relayed = RelayedEvents(of_ledger(topics), of_rows(topics), metrics)
+        self._relayed = RelayedEvents(of_ledger(topics), of_rows(topics, settings.zone), metrics)
 
     def apply(self, holding: Holding, fold: Fold) -> Effects:
         """Apply a decoded fold to the partition that it is of, and say what follows."""

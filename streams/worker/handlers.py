@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -50,10 +50,10 @@ def of_ledger(topics: Topics) -> Mapping[str, Handler]:
     }
 
 
-def of_rows(topics: Topics) -> Mapping[str, Handler]:
-    """Return who changes rows, by the full name of the topic."""
+def of_rows(topics: Topics, zone: str) -> Mapping[str, Handler]:
+    """Return who changes rows, by the full name of the topic; `zone` is the installation's."""
     return {
-        topics.merchant_events.name: apply_merchant_event,
+        topics.merchant_events.name: partial(apply_merchant_event, zone=zone),
         topics.payments.name: apply_standing,
     }
 
@@ -88,12 +88,15 @@ def greet(arrival: Arrival, outputs: Outputs, _: Metrics) -> None:
         event = _decoder(MerchantEvent)(arrival.relayed.event)
     except msgspec.DecodeError:
         return
-    if event.kind is MerchantKind.ENROLLED:
-        lender, product = str(event.lender_id), str(event.product)
-        _say_standing(arrival, outputs, event.merchant_id, lender, product, anew=True)
+    if event.kind is MerchantKind.ENROLLED and event.lender_id and event.product:
+        _say_standing(
+            arrival, outputs, event.merchant_id, event.lender_id, event.product, anew=True
+        )
 
 
-def apply_merchant_event(arrival: Arrival, outputs: Outputs, metrics: Metrics) -> None:
+def apply_merchant_event(
+    arrival: Arrival, outputs: Outputs, metrics: Metrics, *, zone: str
+) -> None:
     """Apply a merchant event to the merchant's row; one that the row holds changes nothing."""
     event = _decoded(MerchantEvent, arrival, outputs)
     if event is None:
@@ -101,7 +104,7 @@ def apply_merchant_event(arrival: Arrival, outputs: Outputs, metrics: Metrics) -
     relayed = arrival.relayed
     refused = arrival.holding.partition.amend(
         event.merchant_id.encode(),
-        Enrolment(event, (relayed.partition, relayed.offset)),
+        Enrolment(event, (relayed.partition, relayed.offset), zone),
         offset=arrival.offset,
     )
     metrics.merchant_event(event.kind, refused or "applied")
@@ -143,6 +146,8 @@ def apply_fund_event(arrival: Arrival, outputs: Outputs, metrics: Metrics) -> No
     policies = arrival.holding.partition.version.policies
     policy = policies.find(PolicyName(event.lender_id, Product.FUND_SWEEP))
     source = Source(arrival.fold.topic, arrival.fold.partition, arrival.offset)
+    if policy is not None and policy.ended(arrival.holding.partition.watermark):
+        policy = None
     terms, version = (None, 0) if policy is None else (policy.fund, policy.version)
     verdict = arrival.holding.accounts.funds.apply(event, source, terms, version)
     metrics.fund_event(event.kind, verdict.became)
@@ -186,6 +191,11 @@ def apply_message(arrival: Arrival, outputs: Outputs, _: Metrics) -> None:
     holding = arrival.holding
     book, watermark = holding.accounts.applications, holding.partition.watermark
     match message:
+        case BudgetWanted() if not (
+            message.partition < outputs.partitions and message.product in set(Product)
+        ):
+            sentence = f"there is no partition {message.partition}, or no product {message.product}"
+            outputs.letters.append(arrival.letter("out_of_range", sentence))
         case BudgetWanted():
             name = PolicyName(message.lender_id, Product(message.product))
             policy = holding.partition.version.policies.find(name)
@@ -228,7 +238,7 @@ def _say_standing(
         merchant_id, lender_id, product, policy.servicing, anew=anew
     )
     if standing is not None:
-        said = StandingChanged(merchant_id, lender_id, product, standing)
+        said = StandingChanged(merchant_id, lender_id, Product(product), standing)
         outputs.to_log(arrival.offset, msgspec.json.encode(said), merchant_id=merchant_id)
 
 

@@ -151,7 +151,7 @@ class PaymentProcessor:
         answers: defaultdict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
         for i, decision in outputs.decisions:
             waited = time.time() * 1000.0 - int(fold.records.timestamp[i])
-            self._app.metrics.decided(decision, waited / 1000.0)
+            self._app.metrics.decided(waited / 1000.0)
             timed = msgspec.structs.replace(decision, stages={"total": round(waited, 3)})
             topic = self._app.decisions_topics.get(decision.lender_id)
             if topic is not None:

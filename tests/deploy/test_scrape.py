@@ -73,7 +73,7 @@ def lend(metrics: Metrics) -> None:
     metrics.merchant_event(MerchantKind.WITHDRAWN, "not_enrolled")
     for answered in Answer:
         metrics.application(Verdict(ApplicationBecame.ANSWERED, decision(answered)))
-        metrics.decided(decision(answered), seconds=0.02)
+        metrics.decided(seconds=0.02)
     metrics.application(Verdict(ApplicationBecame.DUPLICATE))
     for kind in FundKind:
         for became in FundBecame:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 COMMITTED_WITHIN_S = 30.0
 COORDINATOR_WITHIN_S = 20.0
+RELAYED_WITHIN_S = 60.0
 
 
 @dataclass
@@ -202,3 +203,25 @@ def await_committed(
             assert time.monotonic() < deadline, f"committed {committed}, the log ends at {ends}"
             meanwhile()
             time.sleep(0.25)
+
+
+def await_relayed(
+    settings: Settings, meanwhile: Callable[[], None], timeout_s: float = RELAYED_WITHIN_S
+) -> None:
+    """Wait until every event that has its place in the log has been put there.
+
+    Args:
+        settings: name the group and the topics.
+        meanwhile: called again and again.
+        timeout_s: how long that may take for each topic, in seconds.
+    """
+    topics = settings.topics
+    for topic in (
+        topics.merchant_events, topics.applications, topics.loan_events, topics.fund_events,
+    ):  # fmt: skip
+        deadline = time.monotonic() + timeout_s
+        with Positions(settings, topic) as positions:
+            while (committed := positions.committed()) != (ends := positions.ends()):
+                assert time.monotonic() < deadline, f"{topic.name}: {committed} of {ends} relayed"
+                meanwhile()
+                time.sleep(0.25)

@@ -17,7 +17,7 @@ from streams.brokers.clients import producer_settings
 from streams.brokers.models import publish_model
 from tests.faults.crew import Crew
 from tests.faults.ledger import Writer, make_log
-from tests.faults.outcome import Positions, await_committed, read_outcome
+from tests.faults.outcome import await_committed, await_relayed, read_outcome
 from tests.integration.loan_log import durable_loans, expected_examples, published_examples
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def test_each_loan_leaves_one_example_as_of_its_draw_whatever_is_killed(
         assert writer.writing(), "the kills must fall under load: lower the rate"
         lender.stop()
         writer.finish()
-        await_relayed(settings, crew)
+        await_relayed(settings, crew.check)
         await_committed(settings)
         crew.check()
     published = published_examples(settings)
@@ -163,13 +163,3 @@ def test_each_loan_leaves_one_example_as_of_its_draw_whatever_is_killed(
     }
     assert versions == {0, 1}
     assert {each.model_version for each in examples} == {0, 1}
-
-
-def await_relayed(settings: Settings, crew: Crew, timeout_s: float = 60.0) -> None:
-    """Wait until every loan event has been put into the log."""
-    deadline = time.monotonic() + timeout_s
-    with Positions(settings, settings.topics.loan_events) as positions:
-        while (committed := positions.committed()) != (ends := positions.ends()):
-            assert time.monotonic() < deadline, f"relayed {committed}, the topic ends at {ends}"
-            crew.check()
-            time.sleep(0.25)

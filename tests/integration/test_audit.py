@@ -88,7 +88,7 @@ def tell(worker: WatchedWorker, topic: Topic, *events: msgspec.Struct) -> None:
     raw: list[foreign.Record] = [(b"any", msgspec.json.encode(each), [], NOW) for each in events]
     worker.send_batches([(0, foreign.batch(raw, foreign.CODECS["none"]), len(raw))], topic.name)
     for _ in range(600):
-        if worker.relayed(topic):
+        if worker.relayed():
             break
         time.sleep(0.05)
     else:

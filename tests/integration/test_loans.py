@@ -72,18 +72,7 @@ def tell(worker: WatchedWorker, *values: LoanEvent | bytes | None, key: bytes = 
     data = foreign.batch([(key, value, [], NOW) for value in raw], foreign.CODECS["none"])
     topic = worker.settings.topics.loan_events.name
     worker.send_batches([(0, data, len(raw))], topic)
-    settle_relayed(worker)
-
-
-def settle_relayed(worker: WatchedWorker) -> None:
-    """Wait until all loan events have been relayed and committed, and the log is dealt with."""
-    for _ in range(600):
-        if worker.relayed():
-            break
-        time.sleep(0.05)
-    else:
-        raise AssertionError("loan events are not relayed")
-    worker.settle()
+    worker.settle_relayed()
 
 
 def test_outcomes_late_out_of_order_and_repeated_are_each_learnt_from_once_as_of_the_draw(

@@ -18,11 +18,11 @@ from kafka import KafkaConsumer, TopicPartition
 from features.layout import ROW
 from streams.brokers.clients import client_options, consumer_settings
 from streams.contract.messages import LimitUpdate
-from streams.contract.topics import Topic
 from streams.settings import Settings
 from streams.state.holding import CHECKPOINT_KEY, LONGEST_MERCHANT_ID, CheckpointRecord
 from streams.wire.encode import EncodedBatch
 from streams.worker.process import WorkerProcess
+from streams.worker.relay import relayed_topics
 from tests.streams.wire import foreign
 
 RECORDS_A_BATCH = 2_000
@@ -159,12 +159,26 @@ class WatchedWorker:
         finally:
             await producer.stop()
 
-    def relayed(self, topic: Topic | None = None) -> bool:
-        """Tell whether all events of a topic, `loan-events` by default, are in the log."""
-        topic = topic or self.settings.topics.loan_events
-        partitions = [TopicPartition(topic.name, n) for n in range(topic.partitions)]
+    def relayed(self) -> bool:
+        """Tell whether all that has its place in the log has been put there."""
+        partitions = [
+            TopicPartition(topic, n)
+            for topic in relayed_topics(self.settings.topics)
+            for n in range(self.settings.partitions)
+        ]
         committed = {tp: self._reader.committed(tp) or 0 for tp in partitions}
         return bool(committed == self._reader.end_offsets(partitions))
+
+    def settle_relayed(self) -> None:
+        """Wait until all events have been put into the log, and the log is dealt with."""
+        for _ in range(int(SETTLED_WITHIN_S / POLL_S)):
+            if self.relayed():
+                break
+            self.process.check()
+            time.sleep(POLL_S)
+        else:
+            raise AssertionError("events are not relayed")
+        self.settle()
 
     def settle(self, within_s: float = SETTLED_WITHIN_S) -> None:
         """Wait until the committed offsets stand at the log's end; then read what there is."""
