@@ -10,6 +10,8 @@ from scorers.applications.book import ApplicationBook, Place, Position, Stores
 from scorers.applications.breaker import Window
 from scorers.applications.budgets import Share
 from scorers.applications.reservations import Answer
+from scorers.claims.book import ClaimBook
+from scorers.claims.claimant import Claimant
 from scorers.entitlements import FULL
 from scorers.funds.book import FundBook
 from scorers.funds.investor import Investor
@@ -41,6 +43,7 @@ class Accounts:
         ledger: keeps it all.
         loans: what is owed.
         funds: what is held in funds.
+        claims: what has been claimed of insurance cover.
         applications: what has been applied for; only once `begin` has been called.
     """
 
@@ -55,6 +58,7 @@ class Accounts:
             windows=self.ledger.book("breakers", Window),
         )
         self.funds = FundBook(self.ledger.book("investors", Investor), zone)
+        self.claims = ClaimBook(self.ledger.book("claimants", Claimant), zone)
         self._clock = self.ledger.book("clock", _Clock)
         self._said = self.ledger.book("standings", Said)
 

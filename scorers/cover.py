@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _PAYMENT: Final = int(Kind.PAYMENT)
 _REVERSED: Final = int(Kind.CHARGEBACK_REVERSED)
 _OUTFLOW: Final = int(Kind.OUTFLOW)
+_MILLION: Final = 1_000_000
 
 
 @inlined
@@ -51,9 +52,22 @@ def count_month(
 
 
 @inlined
+def _share_of(amount: int, share: float, cap: int) -> int:
+    """Return a share of an amount, at most the cap, cut down to whole minor units.
+
+    Shares are whole millionths, and so exact: in floats 0.29 x 100 is less than 29.
+    """
+    millionths = int(share * _MILLION + 0.5)
+    if millionths >= _MILLION:
+        amount = min(amount, cap)
+    return min(amount // _MILLION * millionths + amount % _MILLION * millionths // _MILLION, cap)
+
+
+@inlined
 def cover_of(record: Entitled, policy: PolicyArgs) -> int:
     """Return the cover of this month, minor units: whole steps, in [0, cap]."""
-    cap = float(policy.cap)
-    before = min(policy.cover_rate * max(int(record.month_net[1]), 0), cap)
-    now = policy.cover_rate * max(int(record.month_net[0]), 0)
-    return int(min(now + policy.cover_carry * before, cap)) // policy.step * policy.step
+    cap = int(policy.cap)
+    now = _share_of(max(int(record.month_net[0]), 0), policy.cover_rate, cap)
+    before = _share_of(max(int(record.month_net[1]), 0), policy.cover_rate, cap)
+    carried = _share_of(before, policy.cover_carry, cap)
+    return min(now + carried, cap) // int(policy.step) * int(policy.step)

@@ -6,7 +6,8 @@ does not stand in the row: it has a table of its own, and travels behind the row
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import numpy as np
 
@@ -96,6 +97,32 @@ class Entitled(Protocol):
     """Payments less what was taken back, of this month and the one before, minor units."""
     since: int
     """Event time from which on payments are in `month_net`, epoch ms; -1 before any."""
+
+
+_STANDINGS: Final = ENTITLEMENTS + 1
+
+
+def _filled(value: int, kind: type[np.generic], n: int = ENTITLEMENTS) -> Any:
+    return lambda: np.full(n, value, kind)
+
+
+@dataclass(slots=True)
+class Draft:
+    """A record while it is changed; the names are those of `Entitled`."""
+
+    closed: bool = False
+    source_offset: int = -1
+    source_partition: int = 0
+    key: NDArray[np.uint64] = field(default_factory=_filled(0, np.uint64))
+    limit: NDArray[np.int64] = field(default_factory=_filled(0, np.int64))
+    raised_at: NDArray[np.int64] = field(default_factory=_filled(-1, np.int64))
+    version: NDArray[np.uint32] = field(default_factory=_filled(0, np.uint32))
+    standing: NDArray[np.int32] = field(default_factory=_filled(FULL, np.int32, ENTITLEMENTS + 1))
+    standing_offset: NDArray[np.int64] = field(
+        default_factory=_filled(-1, np.int64, ENTITLEMENTS + 1)
+    )
+    version_floor: int = 0
+    since: int = -1
 
 
 class EntitledViews(Protocol):
@@ -223,7 +250,7 @@ class Entitlements:
             self._records = records
 
     def of(self, row: int) -> Entitled | None:
-        """Return the record of a row; writing to it changes it. Valid until `prepare`."""
+        """Return the record of a row, to be read at once; None when it has none."""
         number = int(self.of_row[row]) if row < len(self.of_row) else 0
         return cast(Entitled, self._records[number - 1]) if number else None
 
@@ -237,37 +264,47 @@ class Entitlements:
         records = self._records[: self._used]
         return cast("NDArray[np.int64]", records["limit"][records["key"] == key])
 
-    def draft(self, row: int) -> Entitled:
+    def draft(self, row: int) -> Draft:
         """Return a copy of a row's record to change, or a new one (also of row -1)."""
-        draft = np.zeros(1, _RECORD)
-        record = cast(Entitled, draft[0])
-        known = None if row < 0 else self.of(row)
-        if known is not None:
-            draft[0] = known
-            return record
-        record.schema_version = RECORD_SCHEMA_VERSION
-        record.offset = record.source_offset = record.since = -1
-        record.raised_at[:] = -1
-        record.standing[:] = FULL
-        record.standing_offset[:] = -1
-        return record
+        number = int(self.of_row[row]) if 0 <= row < len(self.of_row) else 0
+        if not number:
+            return Draft()
+        columns, n = self._records, number - 1
+        return Draft(
+            closed=bool(columns["closed"][n]),
+            source_offset=int(columns["source_offset"][n]),
+            source_partition=int(columns["source_partition"][n]),
+            key=columns["key"][n].copy(),
+            limit=columns["limit"][n].copy(),
+            raised_at=columns["raised_at"][n].copy(),
+            version=columns["version"][n].copy(),
+            standing=columns["standing"][n].copy(),
+            standing_offset=columns["standing_offset"][n].copy(),
+            version_floor=int(columns["version_floor"][n]),
+            since=int(columns["since"][n]),
+        )
 
-    def put(self, row: int, draft: Entitled) -> None:
+    def put(self, row: int, draft: Draft) -> None:
         """Make a draft the record of a row."""
         self.prepare(row + 1, 1)
         if not self.of_row[row]:
+            self._records["schema_version"][self._used] = RECORD_SCHEMA_VERSION
+            self._records["offset"][self._used] = -1
             self._used += 1
             self.of_row[row] = self._used
-        self._records[int(self.of_row[row]) - 1] = draft
+        n = int(self.of_row[row]) - 1
+        for name in Draft.__slots__:
+            self._records[name][n] = getattr(draft, name)
 
     def forget_gone(self, row: int) -> None:
         """Free the entries of a row that it has withdrawn from; versions never fall."""
-        record = self.of(row)
-        if record is None:
-            return
-        for entry in np.flatnonzero((record.standing[:ENTITLEMENTS] == GONE) & (record.key != 0)):
-            record.version_floor = max(int(record.version_floor), int(record.version[entry]))
-            record.key[entry] = 0
+        n = int(self.of_row[row]) - 1
+        columns = self._records
+        for entry in np.flatnonzero(columns["standing"][n, :ENTITLEMENTS] == GONE):
+            if columns["key"][n, entry]:
+                floor = max(columns["version_floor"][n], columns["version"][n, entry])
+                columns["version_floor"][n] = floor
+                columns["key"][n, entry] = 0
 
     def packed(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return a copy of the records of some rows, all of which have one.

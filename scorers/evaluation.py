@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from scorers.hold_out import constant, draw_of, settle
 from scorers.limits import COVER, CREDIT, NO_LIMIT, as_policies, decide, index_of, wanted
 from scorers.reasons import (
     CLOSED,
+    LARGEST_EFFECT,
     NO_REASON,
     OF_THE_MONTH,
     POLICY_ENDED,
@@ -47,6 +49,8 @@ COUNT: Final = 2
 _NONE: Final = np.uint64(0)
 _CLOSED: Final = -2
 """In the place of a standing: the merchant has closed."""
+
+_LARGEST_RISE: Final = math.exp(LARGEST_EFFECT) - 1.0
 
 MOST_UPDATES: Final = 1 + ENTITLEMENTS
 """Updates that one evaluation may lead to."""
@@ -295,7 +299,7 @@ def _emit(
     reasons, shares = updates.reason[at], updates.effect[at]
     if policy.rule == COVER:
         put_first(OF_THE_MONTH, -1.0, reasons, shares)
-        shares[0] = limit / previous - 1.0 if previous > 0 else 1.0
+        shares[0] = min(limit / previous - 1.0, _LARGEST_RISE) if previous > 0 else 1.0
     elif held_out:
         of_the_hold_out(limit, pd, policy, reasons, shares)
     else:
@@ -308,7 +312,7 @@ def _emit(
         apart = WITHDRAWN
     elif row.clock >= policy.ends_at:
         apart = POLICY_ENDED
-    elif standing != FULL:
+    elif standing != FULL and (policy.rule != COVER or standing <= 0):
         apart, effect = STANDING, standing / FULL - 1.0
     if apart != NO_REASON:
         put_first(apart, effect, reasons, shares)

@@ -13,7 +13,7 @@ from scorers.entitlements import ENTITLEMENTS, FULL, GONE
 from scorers.policy import EVERYBODYS, PolicyName, Product
 
 if TYPE_CHECKING:
-    from scorers.entitlements import Entitled
+    from scorers.entitlements import Draft
 
 
 class MerchantKind(StrEnum):
@@ -94,7 +94,7 @@ class Enrolment:
         self._zone = zone
         self.currency = event.currency if event.kind is MerchantKind.REGISTERED else None
 
-    def change(self, record: Entitled) -> str | None:
+    def change(self, record: Draft) -> str | None:
         """Make the change, or return the code of the reason why not (`SENTENCES`)."""
         partition, offset = self._source
         if partition == record.source_partition and offset <= record.source_offset:
@@ -112,7 +112,7 @@ class Enrolment:
                 pass
         return None
 
-    def _consent(self, record: Entitled) -> str | None:
+    def _consent(self, record: Draft) -> str | None:
         event = self._event
         if event.lender_id is None or event.product is None:
             return "missing_field"

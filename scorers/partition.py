@@ -17,7 +17,7 @@ from features.vector import FEATURE_COUNT, compute, named
 from scorers import engine
 from scorers.ahead import Ahead
 from scorers.catalogue import BUILT_IN_POLICIES, Policies
-from scorers.entitlements import WIDTH, Entitlements
+from scorers.entitlements import GONE, WIDTH, Entitlements
 from scorers.evaluation import COUNT, MOST_UPDATES, Book, Updates, allocate_updates, new_scratch
 from scorers.loans import Draw
 from scorers.policy import EVERYBODYS, PolicyName
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from features.calendar import Zone
     from features.events import Events
-    from scorers.entitlements import Entitled
+    from scorers.entitlements import Draft, Entitled
 
 UPDATES_AT_ONCE: Final = 4096
 SKEW_MS: Final = 5 * 60_000
@@ -92,7 +92,7 @@ class Amendment(Protocol):
     def currency(self) -> str | None:
         """ISO 4217 code that becomes the merchant's, if it has none yet; any other is refused."""
 
-    def change(self, record: Entitled) -> str | None:
+    def change(self, record: Draft) -> str | None:
         """Make the change, or return why not."""
 
 
@@ -232,9 +232,7 @@ class Partition:
             self._on_updates(Updates._make(column[:count] for column in self._updates))
         self._cursor[COUNT] = 0
 
-    def amend(
-        self, merchant_id: bytes, amendment: Amendment, *, event: int, offset: int
-    ) -> str | None:
+    def amend(self, merchant_id: bytes, amendment: Amendment, *, offset: int) -> str | None:
         """Change what is on record of a merchant, and evaluate it; for `on_relayed` to call.
 
         It moves no time: the merchant is evaluated as of the watermark.
@@ -242,35 +240,36 @@ class Partition:
         Args:
             merchant_id: whose; one of whom nothing is known gets a row.
             amendment: makes the change, before the evaluation.
-            event: index of the relayed event in the batch that is being applied.
-            offset: of that event in the log.
+            offset: of the relayed event in the log.
 
         Returns:
             None when it was made, or when the row holds it already; else why it was refused.
         """
         number = self._rows.find(merchant_id)
-        if number >= 0 and self._rows.row(number).offset >= offset:
+        if number >= 0 and self._rows.value(number, "offset") >= offset:
             return None
         draft = self._entitlements.draft(number)
         currency = -1 if amendment.currency is None else currency_index(amendment.currency)
         refused = amendment.change(draft)
         if refused is None and currency >= 0 and number >= 0:
-            known = int(self._rows.row(number).currency)
+            known = self._rows.value(number, "currency")
             refused = "other_currency" if known not in (-1, currency) else None
         if refused is not None:
             return refused
         number = self._rows.add(merchant_id)
-        row = self._rows.row(number)
-        if row.currency < 0:
-            row.currency = currency
+        if self._rows.value(number, "currency") < 0:
+            self._rows.row(number).currency = currency
         if draft.since < 0:
-            draft.since = max(self.watermark, 0)
+            # Behind everything read so far: a payment counts with all that takes it back, or none.
+            draft.since = self.watermark + 1
         self._entitlements.put(number, draft)
         engine.evaluate_one(
-            number, event, np.uint64(hash_of(merchant_id)), max(self.watermark, 0), offset,
-            self._rows.table, self._book(), self._scratch, self._updates, self._cursor,
+            number, int(self._cursor[engine.STOP]), np.uint64(hash_of(merchant_id)),
+            max(self.watermark, 0), offset, self._rows.table,
+            self._book(), self._scratch, self._updates, self._cursor,
         )  # fmt: skip
-        self._entitlements.forget_gone(number)
+        if (draft.standing == GONE).any():
+            self._entitlements.forget_gone(number)
         self._hand_over()
         return None
 
@@ -428,23 +427,22 @@ class Partition:
         number = self._rows.find(merchant_id)
         if number < 0:
             return NOBODY
-        row, reasons = self._rows.row(number), np.zeros(REASONS_GIVEN, np.int16)
+        reasons, value = np.zeros(REASONS_GIVEN, np.int16), self._rows.value
         pd = engine.score_one(number, self._rows.table, self._book(), self._scratch, reasons)
         # A policy that has just ended may not have met the merchant yet.
         policies = self._version.policies
-        everybodys = 0 if policies.everybodys.ended(self.watermark) else int(row.limit)
+        ended = policies.everybodys.ended(self.watermark)
+        everybodys, currency = 0 if ended else value(number, "limit"), value(number, "currency")
         known = Known(
             enrolled=name == EVERYBODYS, closed=False,
-            currency=currency_code(int(row.currency)) if row.currency >= 0 else "",
+            currency=currency_code(currency) if currency >= 0 else "",
             limit=everybodys if name == EVERYBODYS else 0,
-            limit_version=int(row.limit_version) if name == EVERYBODYS else 0,
+            limit_version=value(number, "limit_version") if name == EVERYBODYS else 0,
             everybodys_limit=everybodys, probability_of_default=pd,
             reasons=tuple(reasons.tolist()),
         )  # fmt: skip
-        record = self._entitlements.of(number)
-        if record is None:
-            return known
-        known = known._replace(closed=bool(record.closed))
+        record = self._entitlements.draft(number)
+        known = known._replace(closed=record.closed)
         entry = np.flatnonzero(record.key == np.uint64(name.key))
         if not len(entry):
             return known

@@ -113,8 +113,9 @@ class Cover(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How insurance cover grows with payments; docs/cover.md has the formula.
 
     Attributes:
-        rate: cover for one unit of net payments in the local month.
-        carry: share of last month's cover that is added to this month's, 0 to 1.
+        rate: cover for one unit of net payments in the local month, above 0 to 1,000.
+        carry: share of what last month's payments gave that is added, 0 to 1. Both are whole
+            millionths.
     """
 
     rate: float
@@ -275,6 +276,11 @@ def _wrong_parts(policy: Policy) -> list[str]:
             wrong.append(f"cover.rate is {policy.cover.rate}, not in (0, {LARGEST_COVER_RATE}]")
         if not 0 <= policy.cover.carry <= 1:
             wrong.append(f"cover.carry is {policy.cover.carry}, not in [0, 1]")
+        wrong.extend(
+            f"cover.{name} is {share}, not a whole number of millionths"
+            for name, share in (("rate", policy.cover.rate), ("carry", policy.cover.carry))
+            if math.isfinite(share) and round(share, 6) != share
+        )
     wrong.extend(f"lending: {each}" for each in wrong_lending(policy.lending))
     wrong.extend(
         f"servicing.overdue has {band}, whose share is not in [0, 1] or standing not in [0, {FULL}]"

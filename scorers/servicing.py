@@ -16,7 +16,7 @@ from scorers.policy import EVERYBODYS, PolicyName, Product
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from scorers.entitlements import Entitled
+    from scorers.entitlements import Draft
     from scorers.loans import Loan
     from scorers.policy import Servicing
 
@@ -85,7 +85,7 @@ class Restanding:
         self._change = change
         self._source = source
 
-    def change(self, record: Entitled) -> None:
+    def change(self, record: Draft) -> None:
         """Make it; with whom the merchant is not enrolled it changes nothing."""
         name = PolicyName(self._change.lender_id, self._change.product)
         if name == EVERYBODYS:

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from features.calendar import load_zone
+from features.events import Outcome, allocate
+from scorers.merchants import Enrolment, MerchantEvent, MerchantKind
 from scorers.partition import Partition
+from scorers.policy import PolicyName, Product
 from streams.contract.messages import PaymentEvent, PaymentKind, Tick
 from streams.decode.routing import mark_misrouted
 from streams.state.holding import Holding
@@ -20,6 +23,9 @@ from streams.wire.encode import encode_messages, encode_rows
 from streams.worker.decoding import decode_fold
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from streams.transport.fold import Fold
     from streams.wire.encode import EncodedBatch
 
@@ -40,6 +46,7 @@ def compile_kernels() -> None:
             events, text = fold.decoded.events, fold.decoded.text
             mark_misrouted(events, text, 0, 1)
             partition.apply(events, text, lambda _: None)
+            _relayed(partition, text)
     changed = partition.take_changed_rows()
     pages = partition.take_pages()
     restored = Holding(0, Partition(load_zone("Asia/Shanghai")))
@@ -49,6 +56,23 @@ def compile_kernels() -> None:
                 restored.restore_rows(fold)
     for page in pages:
         restored.partition.load_page(page)
+
+
+def _relayed(partition: Partition, text: NDArray[np.uint8]) -> None:
+    """Enrol a merchant, ask what is known of it, and end its enrolment."""
+    name = PolicyName("nobody", Product.LOAN)
+    for n, kind in enumerate((MerchantKind.ENROLLED, MerchantKind.WITHDRAWN)):
+        event = MerchantEvent("e", kind, "m1", _NOW, name.lender, name.product)
+        enrolment, offset = Enrolment(event, (0, n)), partition.offset + 1 + n
+        events = allocate(1)
+        events.offset[0], events.outcome[0] = offset, Outcome.RELAYED
+
+        def amend(_: int, enrolment: Enrolment = enrolment, offset: int = offset) -> None:
+            partition.amend(b"m1", enrolment, offset=offset)
+
+        partition.apply(events, text, lambda _: None, amend)
+        partition.known_of(b"m1", name)
+        partition.draw(b"m1", _NOW)
 
 
 def _messages() -> list[tuple[bytes | None, bytes]]:

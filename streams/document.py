@@ -8,7 +8,7 @@ from typing import Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from streams.settings import Principals, Security, Settings
+from streams.settings import Prices, Principals, Security, Settings
 
 HEAD = """# Settings
 
@@ -38,6 +38,9 @@ def page() -> str:
     told = "In the table `[principals]` of the file: who is who for `duoshou topics access`."
     lines += ["", "## Principals", "", told]
     lines += ["", *_table(Principals, "PRINCIPALS__")]
+    told = "In the table `[prices]` of the file, for `duoshou cost` and the dashboard: replace the "
+    told += "defaults, which are an example, by what your machines cost ([the formula](cost.md))."
+    lines += ["", "## Prices", "", told, "", *_table(Prices, "PRICES__")]
     return "\n".join(lines) + "\n"
 
 

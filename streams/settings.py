@@ -45,6 +45,7 @@ LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 Lender = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9._-]{1,64}$")]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 Principal = Annotated[str, Field(pattern=r"^\w+:.+$")]
+Price = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 
 
 class Security(BaseModel):
@@ -128,6 +129,40 @@ class Principals(BaseModel):
         return {name.replace("_", " "): str(principal) for name, principal in self}
 
 
+class Prices(BaseModel):
+    """What the machines cost, for `duoshou cost` and the dashboard; `docs/cost.md` has the formula.
+
+    The defaults are an example, to be replaced: list prices of a public cloud in mainland China,
+    Alibaba Cloud's elastic container instances (0.1764 yuan a vCPU and hour, 0.0221 yuan a GiB and
+    hour) and its solid-state disks, rounded.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    currency: str = Field(
+        default="yuan",
+        pattern=r"^[^\W\d_][\w .-]{0,15}$",
+        description="What the prices are in: a word that is printed behind amounts.",
+    )
+    cpu_hour: Price = Field(default=0.1764, description="One processor for an hour.")
+    memory_gb_month: Price = Field(
+        default=16.0, description="10^9 bytes of memory for a month of 730 hours."
+    )
+    storage_gb_month: Price = Field(
+        default=1.0,
+        description="10^9 bytes of the broker's disks for a month; each replica counts.",
+    )
+    written_gb: Price = Field(
+        default=0.0,
+        description="10^9 bytes that workers write to the broker, with all it costs to copy them "
+        "to the other replicas; 0 where traffic between machines is free.",
+    )
+
+    def by_what(self) -> dict[str, float]:
+        """The prices by what each is for."""
+        return {name: price for name, price in self if name != "currency"}
+
+
 class Settings(BaseSettings):
     """Every setting of a worker and of the commands, with its default.
 
@@ -148,6 +183,7 @@ class Settings(BaseSettings):
     )
     security: Security = Field(default=Security(), description="TLS and SASL.")
     principals: Principals = Field(default=Principals(), description="Who is who in access lists.")
+    prices: Prices = Field(default=Prices(), description="What the machines cost.")
     application: str = Field(
         default="duoshou",
         pattern=r"^[a-zA-Z0-9._-]{1,100}$",
@@ -292,6 +328,11 @@ class Settings(BaseSettings):
                 raise ValueError(f"{server.strip()!r} is not host:port")
         return servers
 
+    @field_validator("lenders")
+    @classmethod
+    def _has_the_platform(cls, lenders: tuple[str, ...]) -> tuple[str, ...]:
+        return lenders if PLATFORM in lenders else (*lenders, PLATFORM)
+
     @field_validator("zone")
     @classmethod
     def _is_a_zone(cls, name: str) -> str:
@@ -384,7 +425,11 @@ def _sentence(error: ValidationError, path: Path | None) -> str:
     name = ".".join(place)
     file = f" in {path}" if path else ""
     if first["type"] == "extra_forbidden":
-        groups: dict[str, type[BaseModel]] = {"security": Security, "principals": Principals}
+        groups: dict[str, type[BaseModel]] = {
+            "security": Security,
+            "principals": Principals,
+            "prices": Prices,
+        }
         known = groups.get(place[0], Settings).model_fields
         close = difflib.get_close_matches(place[-1], known, 1)
         instead = f"; did you mean {close[0]}" if close else ", see docs/settings.md"

@@ -1,7 +1,7 @@
 """Writes the dashboard: ``python deploy/grafana/build.py``.
 
-Panels follow a payment: what is now, its path, what is saved, partitions, loans and what is learnt
-from them, process.
+Panels follow a payment: what is now, its path, what is saved, partitions, what lenders ask and are
+answered, loans and what is learnt from them, what it costs, process.
 """
 
 import json
@@ -16,6 +16,7 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableOption,
     VariableRefresh,
 )
+from lending import cost, lenders
 from panels import DATASOURCE, RATE, TRAINER, WORKER, Panels, Query, quantile, rate, steps, trained
 
 OUTPUT: Final = Path(__file__).parent / "dashboards" / "duoshou.json"
@@ -457,7 +458,7 @@ def render() -> str:
     for variable in variables():
         board.with_variable(variable)
     panels = Panels(board)
-    for section in (now, path, saved, partitions, learning, process):
+    for section in (now, path, saved, partitions, lenders, learning, cost, process):
         section(panels)
     built = board.build()
     for number, panel in enumerate(built.panels or [], start=1):

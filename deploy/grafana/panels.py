@@ -32,6 +32,8 @@ WORKER: Final = 'job="$job", instance=~"$instance"'
 TRAINER: Final = 'job="${job}-trainer"'
 RATE: Final = "[$__rate_interval]"
 REFERENCES: Final = "ABCDEFGH"
+MONTH_S: Final = 730 * 3_600
+"""As `streams.cost.bill` has it."""
 
 
 class Query(NamedTuple):
@@ -59,6 +61,20 @@ def rate(metric: str, by: str = "", where: str = "") -> str:
 def trained(metric: str, by: str = "") -> str:
     """Growth of a counter a second over the trainers."""
     return f"sum by ({by}) (rate({metric}{{{TRAINER}}}{RATE}))"
+
+
+def cost_a_second(part: str) -> str:
+    """What a part of the workers costs in a second, by the prices that they export."""
+
+    def price(of: str) -> str:
+        return f'max(duoshou_price{{{WORKER}, of="{of}"}})'
+
+    memory = f"sum(process_resident_memory_bytes{{{WORKER}}})"
+    return {
+        "cpu": f"{rate('process_cpu_seconds_total')} * {price('cpu_hour')} / 3600",
+        "memory": f"{memory} / 1e9 * {price('memory_gb_month')} / {MONTH_S}",
+        "written": f"{rate('duoshou_written_bytes_total')} / 1e9 * {price('written_gb')}",
+    }[part]
 
 
 def steps(*bounds: tuple[float | None, str]) -> Any:

@@ -48,6 +48,30 @@ class Latency(msgspec.Struct, frozen=True):
     p99_ms: float
 
 
+class Decisions(msgspec.Struct, frozen=True):
+    """Result of `duoshou bench decisions`: applications beside payments, at steady rates.
+
+    Attributes:
+        payments_per_s: payments sent per second.
+        applications_per_s: applications sent per second.
+        decisions: decisions that count.
+        unanswered: applications that no decision came for.
+        approved: decisions that approve.
+        p50_ms: from handing the application to the producer to having the decision in the consumer.
+        p99_ms: the same, 99th percentile.
+        max_ms: the longest.
+    """
+
+    payments_per_s: float
+    applications_per_s: float
+    decisions: int
+    unanswered: int
+    approved: int
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+
+
 class Restore(msgspec.Struct, frozen=True):
     """Result of `duoshou bench restore`: a worker starts on a full changelog.
 

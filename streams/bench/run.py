@@ -7,25 +7,25 @@ import gc
 import sys
 import time
 from bisect import bisect_right
-from functools import partial
 from typing import TYPE_CHECKING
 
-import aiokafka
 import numpy as np
-from aiokafka.partitioner import murmur2
 
+from streams.bench.applying import DecisionListener, Rates, application_in, applications
+from streams.bench.enrolling import Enrolments, enrol
 from streams.bench.filling import fill
-from streams.bench.results import Latency, Restore, Throughput
-from streams.brokers.clients import client_options
+from streams.bench.results import Decisions, Latency, Restore, Throughput
+from streams.bench.sending import Steady, send_steadily
 from streams.brokers.provision import apply_topics
 from streams.demo.listener import UpdateListener
 from streams.errors import OperatorError
 from streams.synthetic.load import Load
-from streams.wire.encode import encode_messages
 from streams.worker.process import WorkerProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from aiokafka.structs import RecordMetadata
 
     from streams.settings import Settings
 
@@ -46,14 +46,28 @@ def load_up_to_now(payments: int, merchants: int, hours: float, seed: int = 1) -
 
 
 def throughput(
-    settings: Settings, load: Load, compression: str, report: Callable[[str], None]
+    settings: Settings,
+    load: Load,
+    compression: str,
+    report: Callable[[str], None],
+    enrolments: Enrolments | None = None,
 ) -> Throughput:
     """Fill the topic, then let one worker drain it.
+
+    Args:
+        settings: broker and topics.
+        load: the payments.
+        compression: of them.
+        report: told how far it has come.
+        enrolments: policies of other lenders, and who is enrolled for them before the payments.
 
     Raises:
         OperatorError: the worker ended or stopped making progress.
     """
     apply_topics(settings)
+    if enrolments is not None:
+        report("policies and enrolments are written")
+        enrol(settings, enrolments)
     fill(settings, load, compression, lambda n: report(f"{n:,} payments written"))
     with WorkerProcess(settings) as worker:
         report("worker is starting")
@@ -89,8 +103,9 @@ def _drain(
         now = _sample(worker)
         if began is None and now["applied"] > 0:
             began = now
-        if now["applied"] != last:
-            last, last_at = now["applied"], time.monotonic()
+        progress = now["applied"] + worker.metric("duoshou_events_total", 'kind="relayed"')
+        if progress != last:
+            last, last_at = progress, time.monotonic()
             report(f"{int(last):,} payments applied")
         if now["applied"] >= payments and began is not None and _committed(worker):
             return began, _sample(worker)
@@ -120,18 +135,23 @@ def latency(
         i = bisect_right(offsets, offset) - 1
         return times[i] if i >= 0 and times[i] >= counts_from else None
 
-    # Sender and listener share this interpreter: one must not wait 5 ms for the other's turn,
-    # and neither for the collector to go through half a million payments.
-    sys.setswitchinterval(0.0005)
-    gc.disable()
+    def note(written: RecordMetadata, at: float) -> None:
+        offsets, times = sent_at.setdefault(written.partition, ([], []))
+        times.append(at)
+        offsets.append(written.offset)
+
+    _share_the_interpreter()
     with WorkerProcess(settings) as worker:
         worker.await_ready()
         listener = UpdateListener(settings, when)
         listener.start()
         report("sending")
         counts_from = time.time() + WARM_UP_S
+        load = load_up_to_now(payments, merchants, LOAD_HOURS, seed=time.time_ns() % 2**31)
+        rows = [row for chunk in load.chunks() for row in chunk]
         began = time.monotonic()
-        asyncio.run(_send_steadily(settings, rate, payments, merchants, sent_at))
+        sent = Steady(settings.topics.payments.name, rate, rows, written=note)
+        asyncio.run(send_steadily(settings, [sent]))
         took = time.monotonic() - began
         time.sleep(2.0)
         listener.stop()
@@ -149,48 +169,79 @@ def latency(
     )
 
 
-async def _send_steadily(
+def _share_the_interpreter() -> None:
+    """Let sender and listener take turns: one must not wait 5 ms for the other.
+
+    And neither for the collector to go through half a million payments.
+    """
+    sys.setswitchinterval(0.0005)
+    gc.disable()
+
+
+def decisions(
     settings: Settings,
-    rate: float,
-    payments: int,
+    rates: Rates,
+    duration_s: float,
     merchants: int,
-    sent_at: dict[int, tuple[list[int], list[float]]],
-) -> None:
-    """Send payments as they fall due, in a batch for each partition every few milliseconds."""
-    producer = aiokafka.AIOKafkaProducer(**client_options(settings), acks="all")
-    await producer.start()
-    topic = settings.topics.payments.name
-    load = load_up_to_now(payments, merchants, LOAD_HOURS, seed=time.time_ns() % 2**31)
-    rows = [row for chunk in load.chunks() for row in chunk]
-    waiting: set[asyncio.Future[aiokafka.structs.RecordMetadata]] = set()
+    report: Callable[[str], None],
+) -> Decisions:
+    """Send applications beside payments, and read the decisions as a lender would.
 
-    def note(at: float, future: asyncio.Future[aiokafka.structs.RecordMetadata]) -> None:
-        waiting.discard(future)
-        written = future.result()
-        offsets, times = sent_at.setdefault(written.partition, ([], []))
-        times.append(at)
-        offsets.append(written.offset)
+    Args:
+        settings: broker and topics; there is a second lender.
+        rates: of payments and of applications, per second.
+        duration_s: seconds that count, behind the warm-up.
+        merchants: all of them are enrolled with that lender.
+        report: told how far it has come.
+    """
+    lender = settings.lenders[1]
+    apply_topics(settings)
+    enrol(settings, Enrolments((lender,), merchants, time.time_ns() // 1_000_000))
+    seconds = WARM_UP_S + duration_s
+    load = load_up_to_now(int(rates.payments * seconds), merchants, LOAD_HOURS)
+    payments = [row for chunk in load.chunks() for row in chunk]
+    asked = applications(lender, merchants, int(rates.applications * seconds))
+    sent_at: dict[str, float] = {}
 
-    began = time.monotonic()
-    try:
-        done = 0
-        while done < payments:
-            due = min(payments, int((time.monotonic() - began) * rate))
-            batches: dict[int, list[tuple[bytes, bytes]]] = {}
-            for key, value in rows[done:due]:
-                partition = (murmur2(key) & 0x7FFFFFFF) % settings.partitions
-                batches.setdefault(partition, []).append((key, value))
-            for partition, messages in batches.items():
-                for batch in encode_messages(messages, compression="none"):
-                    at = time.time()
-                    future = await producer.send_batch(batch, topic, partition=partition)
-                    future.add_done_callback(partial(note, at))
-                    waiting.add(future)
-            done = max(done, due)
-            await asyncio.sleep(0.004)
-        await asyncio.gather(*waiting)
-    finally:
-        await producer.stop()
+    def note(rows: Sequence[tuple[bytes, bytes]], at: float) -> None:
+        for _, value in rows:
+            sent_at[application_in(value)] = at
+
+    _share_the_interpreter()
+    with WorkerProcess(settings) as worker:
+        worker.await_ready()
+        listener = DecisionListener(settings, lender, sent_at)
+        listener.start()
+        report("sending")
+        counts_from = time.time() + WARM_UP_S
+        topics = settings.topics
+        asyncio.run(
+            send_steadily(
+                settings,
+                [
+                    Steady(topics.payments.name, rates.payments, payments),
+                    Steady(topics.applications.name, rates.applications, asked, handed_over=note),
+                ],
+            )
+        )
+        time.sleep(2.0)
+        listener.stop()
+        listener.join()
+        worker.check()
+    latencies = [ms for at, ms in listener.latencies if at >= counts_from]
+    if not latencies:
+        raise OperatorError("No application was answered: the worker has not kept up.")
+    p50, p99 = np.percentile(latencies, [50, 99])
+    return Decisions(
+        payments_per_s=rates.payments,
+        applications_per_s=rates.applications,
+        decisions=len(latencies),
+        unanswered=len(asked) - len(listener.latencies),
+        approved=listener.approved,
+        p50_ms=round(float(p50), 2),
+        p99_ms=round(float(p99), 2),
+        max_ms=round(max(latencies), 2),
+    )
 
 
 def restore(

@@ -1,4 +1,4 @@
-"""`duoshou bench throughput|latency|restore`: measures the whole path on a real broker."""
+"""`duoshou bench throughput|latency|decisions|restore`: the whole path on a real broker."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -37,15 +37,25 @@ def throughput(
     merchants: Merchants = 200_000,
     partitions: Partitions = 4,
     compression: InputCompression = "snappy",
+    lenders: Annotated[
+        int,
+        typer.Option(min=0, help="Other lenders; merchants are enrolled with 3 on average."),
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Fill a topic, then let one worker drain it."""
-    with _bench(context, config, bootstrap_servers, broker, partitions) as (settings, report):
+    names = tuple(f"lender-{n:04d}" for n in range(lenders))
+    with _bench(context, config, bootstrap_servers, broker, partitions, names) as (
+        settings,
+        report,
+    ):
+        from streams.bench.enrolling import Enrolments
         from streams.bench.run import LOAD_HOURS, load_up_to_now
         from streams.bench.run import throughput as measure
 
         load = load_up_to_now(payments, merchants, hours=LOAD_HOURS)
-        result = measure(settings, load, compression, report)
+        enrolments = Enrolments(names, merchants, load.begins_at) if names else None
+        result = measure(settings, load, compression, report, enrolments)
     _show(result, as_json)
 
 
@@ -66,6 +76,31 @@ def latency(
         from streams.bench.run import latency as measure
 
         result = measure(settings, rate, duration, merchants, report)
+    _show(result, as_json)
+
+
+@app.command()
+def decisions(
+    context: typer.Context,
+    config: Config = None,
+    bootstrap_servers: BootstrapServers = None,
+    broker: BrokerOption = Broker.APACHE,
+    rate: Annotated[float, typer.Option(min=1, help="Payments per second.")] = 20_000,
+    applications: Annotated[float, typer.Option(min=1, help="Applications per second.")] = 500,
+    duration: Annotated[float, typer.Option(min=1, help="Seconds that count.")] = 60,
+    merchants: Merchants = 2_000,
+    partitions: Partitions = 4,
+    as_json: AsJson = False,
+) -> None:
+    """Send applications beside payments, and read the decisions as a lender would."""
+    with _bench(context, config, bootstrap_servers, broker, partitions, ("bank",)) as (
+        settings,
+        report,
+    ):
+        from streams.bench.applying import Rates
+        from streams.bench.run import decisions as measure
+
+        result = measure(settings, Rates(rate, applications), duration, merchants, report)
     _show(result, as_json)
 
 
@@ -98,6 +133,7 @@ def _bench(
     bootstrap_servers: str | None,
     broker: Broker,
     partitions: int,
+    lenders: tuple[str, ...] = (),
 ) -> "Iterator[tuple[Settings, Callable[[str], None]]]":
     """Yield the settings of a benchmark on a running broker, and where to report progress."""
     import uuid
@@ -110,6 +146,7 @@ def _bench(
             config,  # type: ignore[arg-type]
             servers,
             partitions=partitions,
+            lenders=("platform", *lenders),
             ticks=False,
             idempotence=False if embedded else None,
             session_timeout_s=10.0,

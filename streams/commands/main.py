@@ -41,7 +41,10 @@ COMMANDS: dict[str, Registered] = {
         "streams.commands.policies", "Validate, preview, publish, list and retire policies."
     ),
     "lender": Registered(
-        "streams.commands.lender", "Receive the limits of one lender, and say what changes."
+        "streams.commands.lender", "Receive the limits and answers of one lender."
+    ),
+    "audit": Registered(
+        "streams.commands.audit", "Recompute a decision or a limit update from the log."
     ),
     "topics": Registered(
         "streams.commands.topics", "Show and make the difference between registry and broker."
@@ -52,6 +55,9 @@ COMMANDS: dict[str, Registered] = {
     ),
     "explain": Registered(
         "streams.commands.explain", "Say what is remembered of a merchant and why its limit is so."
+    ),
+    "cost": Registered(
+        "streams.commands.cost", "Say what decisions and merchants cost in machines."
     ),
     "backtest": Registered(
         "streams.commands.backtest", "Say what learning from recorded loans would have been worth."

@@ -26,6 +26,7 @@ class Operation(StrEnum):
     WRITE = "WRITE"
     CREATE = "CREATE"
     ALTER = "ALTER"
+    DESCRIBE = "DESCRIBE"
     DESCRIBE_CONFIGS = "DESCRIBE_CONFIGS"
     ALTER_CONFIGS = "ALTER_CONFIGS"
     IDEMPOTENT_WRITE = "IDEMPOTENT_WRITE"
@@ -95,6 +96,11 @@ def access_list(topics: Topics, principals: Mapping[str, str]) -> list[Entry]:
     writers = [entry.principal for entry in found if entry.operation is Operation.WRITE]
     found += [
         Entry(writer, Operation.IDEMPOTENT_WRITE, Resource.CLUSTER, CLUSTER) for writer in writers
+    ]
+    # `duoshou cost` asks how large the logs are.
+    found += [
+        Entry(principal, Operation.DESCRIBE, Resource.CLUSTER, CLUSTER)
+        for principal in who.principals("operator")
     ]
     return list(dict.fromkeys(found))
 

@@ -2,6 +2,15 @@
 
 import msgspec
 
+from scorers.applications.messages import Application, Decision, Price, interest
+from scorers.applications.messages import Outcome as DecisionOutcome
+from scorers.applications.messages import Product as Applied
+from scorers.applications.rules import GROUNDS, Rule
+from scorers.claims.events import REASONS as CLAIM_REASONS
+from scorers.claims.events import ClaimAnswer, ClaimEvent, ClaimReason
+from scorers.claims.events import ReasonCode as ClaimReasonCode
+from scorers.funds.events import REASONS as FUND_REASONS
+from scorers.funds.events import FundAnswer, FundEvent, FundKind, FundReason, ReasonCode
 from scorers.loans import Example, LoanEvent, LoanKind
 from scorers.merchants import MerchantEvent, MerchantKind
 from scorers.models import Model, Origin
@@ -20,6 +29,7 @@ from streams.contract.messages import (
 )
 
 NINE_IN_THE_MORNING = 1_767_315_600_000
+BEYOND = ClaimReasonCode.BEYOND_THE_COVER
 """2026-01-02 09:00 in Shanghai."""
 
 DRAWN = LoanEvent(
@@ -172,6 +182,110 @@ EXAMPLES: dict[type[msgspec.Struct], tuple[msgspec.Struct, ...]] = {
             occurred_at=NINE_IN_THE_MORNING,
             lender_id="bank-of-the-harbour",
             product=Product.LOAN,
+        ),
+    ),
+    Application: (
+        Application(
+            application_id="a-1007",
+            lender_id="bank-of-the-harbour",
+            merchant_id="noodles-on-the-corner",
+            product=Applied.LOAN,
+            currency="CNY",
+            amount=500_000,
+            applied_at=NINE_IN_THE_MORNING,
+            term_days=30,
+        ),
+    ),
+    Decision: (
+        Decision(
+            application_id="a-1007",
+            lender_id="bank-of-the-harbour",
+            merchant_id="noodles-on-the-corner",
+            product=Applied.LOAN,
+            outcome=DecisionOutcome.APPROVE,
+            asked=500_000,
+            amount=500_000,
+            currency="CNY",
+            price=Price(1_500, 30, interest(500_000, 1_500, 30)),
+            expires_at=NINE_IN_THE_MORNING + 86_400_000,
+            reasons=(GROUNDS[Rule.WITHIN_LIMITS],),
+            probability_of_default=0.0213,
+            limit=850_000,
+            limit_version=7,
+            available=850_000,
+            over_limit=0,
+            model_version=1,
+            policy_version=3,
+            as_of=NINE_IN_THE_MORNING,
+            source_topic="payments",
+            source_partition=2,
+            source_offset=104_231,
+            stages={"total": 21.4},
+        ),
+    ),
+    FundEvent: (
+        FundEvent(
+            event_id="redemption-3",
+            kind=FundKind.REDEMPTION_REQUESTED,
+            merchant_id="noodles-on-the-corner",
+            lender_id="bank-of-the-harbour",
+            fund_id="surplus",
+            currency="CNY",
+            amount=1_200_000,
+            occurred_at=NINE_IN_THE_MORNING,
+            advance_provider="icbc",
+        ),
+    ),
+    FundAnswer: (
+        FundAnswer(
+            event_id="redemption-3",
+            merchant_id="noodles-on-the-corner",
+            lender_id="bank-of-the-harbour",
+            fund_id="surplus",
+            currency="CNY",
+            t_plus_0=1_000_000,
+            t_plus_1=200_000,
+            refused=0,
+            reasons=[FundReason(ReasonCode.DAILY_LIMIT, FUND_REASONS[ReasonCode.DAILY_LIMIT])],
+            holding=300_000,
+            remaining_t_plus_0=0,
+            advance_provider="icbc",
+            policy_version=2,
+            as_of=NINE_IN_THE_MORNING,
+            source_topic="payments",
+            source_partition=2,
+            source_offset=104_240,
+        ),
+    ),
+    ClaimEvent: (
+        ClaimEvent(
+            claim_id="burst-pipe-1",
+            merchant_id="noodles-on-the-corner",
+            lender_id="mutual-of-the-market",
+            currency="CNY",
+            amount=120_000,
+            occurred_at=NINE_IN_THE_MORNING - 86_400_000,
+            claimed_at=NINE_IN_THE_MORNING,
+        ),
+    ),
+    ClaimAnswer: (
+        ClaimAnswer(
+            claim_id="burst-pipe-1",
+            merchant_id="noodles-on-the-corner",
+            lender_id="mutual-of-the-market",
+            currency="CNY",
+            amount=120_000,
+            covered=80_000,
+            uncovered=40_000,
+            reasons=[ClaimReason(BEYOND, CLAIM_REASONS[BEYOND])],
+            cover=80_000,
+            already_covered=0,
+            cover_version=12,
+            policy_version=1,
+            as_of=NINE_IN_THE_MORNING,
+            source_topic="payments",
+            source_partition=2,
+            source_offset=104_250,
         ),
     ),
     Model: (Model(msgspec.structs.replace(BUILT_IN_SCORECARD, version=1), Origin.PUBLISHED),),

@@ -113,6 +113,18 @@ def _fund_answers() -> tuple[type[msgspec.Struct], ...]:
     return (FundAnswer,)
 
 
+def _claim_events() -> tuple[type[msgspec.Struct], ...]:
+    from scorers.claims.events import ClaimEvent
+
+    return (ClaimEvent,)
+
+
+def _claim_answers() -> tuple[type[msgspec.Struct], ...]:
+    from scorers.claims.events import ClaimAnswer
+
+    return (ClaimAnswer,)
+
+
 def _examples() -> tuple[type[msgspec.Struct], ...]:
     from scorers.loans import Example
 
@@ -190,7 +202,7 @@ class Topics:
                 "worker (ticks, loan events, and payments that came with a wrong key)",
                 "operator (duoshou replay, duoshou dead-letters resend)",
             ),
-            readers=("worker", "operator (duoshou replay)"),
+            readers=("worker", "operator (duoshou replay, duoshou audit)"),
         )
 
     @property
@@ -225,6 +237,13 @@ class Topics:
             "Subscriptions to funds, and requests to redeem",
             _fund_events,
             ("lender",),
+        )
+
+    @property
+    def claim_events(self) -> Topic:
+        """What merchants claim of their cover."""
+        return self._relayed(
+            "claim-events", "Claims on insurance cover", _claim_events, ("lender",)
         )
 
     def _relayed(
@@ -263,21 +282,35 @@ class Topics:
             "fund-answers", lender, "Answers to redemptions from this distributor.", _fund_answers
         )
 
+    def claim_answers(self, lender: str) -> Topic:
+        """Answers to the claims from one insurer.
+
+        Raises:
+            KeyError: No such lender here.
+        """
+        return self._of_lender(
+            "claim-answers", lender, "Answers to claims from this insurer.", _claim_answers
+        )
+
     def _of_lender(
         self, name: str, lender: str, doc: str,
         types: Callable[[], tuple[type[msgspec.Struct], ...]],
     ) -> Topic:  # fmt: skip
-        """A topic that only one lender reads."""
+        """A topic that only one lender reads.
+
+        It has one partition: a thousand lenders must not cost a broker four thousand, and what
+        concerns one merchant comes from one writer in its order all the same.
+        """
         self._require(lender)
         return Topic(
             name=f"{self.prefix}{name}.{lender}",
             doc=doc,
             key="merchant_id",
-            partitions=self.partitions,
+            partitions=1,
             retention_ms=7 * DAY_MS,
             types=types,
             writers=("worker",),
-            readers=(f"lender {lender}",),
+            readers=(f"lender {lender}", "operator (duoshou audit)"),
         )
 
     def _require(self, lender: str) -> None:
@@ -313,11 +346,11 @@ class Topics:
             name=f"{self.prefix}limit-updates.{lender}",
             doc="What each merchant may have from this lender; the latest of each merchant stays.",
             key="merchant_id; of another product than loan, merchant_id/product",
-            partitions=self.partitions,
+            partitions=self.partitions if lender == PLATFORM else 1,
             cleanup=Cleanup.COMPACT,
             types=_limit_updates,
             writers=("worker",),
-            readers=(f"lender {lender}",),
+            readers=(f"lender {lender}", "operator (duoshou audit)"),
         )
 
     @property
@@ -345,7 +378,7 @@ class Topics:
             cleanup=Cleanup.COMPACT,
             types=_models,
             writers=("trainer", "operator"),
-            readers=("worker", "trainer", "operator (duoshou models, duoshou explain)"),
+            readers=("worker", "trainer", "operator (duoshou models, explain, audit)"),
         )
 
     @property
@@ -359,7 +392,7 @@ class Topics:
             cleanup=Cleanup.COMPACT,
             types=_policies,
             writers=("operator",),
-            readers=("worker", "operator (duoshou policies, duoshou explain)"),
+            readers=("worker", "operator (duoshou policies, explain, audit)"),
         )
 
     @property
@@ -369,7 +402,7 @@ class Topics:
             "rows",
             "What is remembered of each merchant, as of the last checkpoint that changed it.",
             "merchant_id",
-            "operator (duoshou explain)",
+            "operator (duoshou explain, duoshou audit)",
         )
 
     @property
@@ -425,10 +458,12 @@ class Topics:
         yield self.applications
         yield self.loan_events
         yield self.fund_events
+        yield self.claim_events
         for lender in self.lenders:
             yield self.limit_updates(lender)
             yield self.decisions(lender)
             yield self.fund_answers(lender)
+            yield self.claim_answers(lender)
         yield self.dead_letters
         yield self.examples
         yield self.models

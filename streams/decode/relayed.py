@@ -9,6 +9,7 @@ import msgspec
 
 from features.events import Outcome
 from scorers.applications.messages import Application, Product
+from scorers.claims.events import ClaimEvent
 from scorers.funds.events import FundEvent
 from scorers.loans import NEED_AMOUNT, LoanEvent
 from scorers.merchants import CODES, CONSENTS, MerchantEvent
@@ -61,6 +62,11 @@ def decode_application(payload: bytes | None, currency_digits: NDArray[np.int8])
 def decode_fund_event(payload: bytes | None, currency_digits: NDArray[np.int8]) -> FundEvent:
     """Return the fund event in `payload`, or raise `Refused`."""
     return _decoded(FundEvent, payload, currency_digits)
+
+
+def decode_claim_event(payload: bytes | None, currency_digits: NDArray[np.int8]) -> ClaimEvent:
+    """Return the claim in `payload`, or raise `Refused`."""
+    return _decoded(ClaimEvent, payload, currency_digits)
 
 
 def _decoded(kind: type[T], payload: bytes | None, currency_digits: NDArray[np.int8]) -> T:

@@ -1,4 +1,4 @@
-"""Reads compacted topics from their beginning, or from where an earlier run stopped, and goes on.
+"""Reads topics from their beginning, or from where an earlier run stopped, and goes on.
 
 No consumer group: every reader reads everything, and where it stands is its own affair.
 """

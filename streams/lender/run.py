@@ -1,4 +1,4 @@
-"""A lender at work: its book, kept up to date from its topic."""
+"""A lender at work: its books, kept up to date from its topics."""
 
 from __future__ import annotations
 
@@ -6,54 +6,90 @@ import signal
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
+from scorers.applications.messages import Decision
+from scorers.funds.events import FundAnswer
 from streams.errors import OperatorError
+from streams.lender.answers import DECISIONS, FUND_ANSWERS, AnswerBook
 from streams.lender.book import LimitBook
 from streams.lender.following import following
 from streams.lender.state import State, load, save
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from streams.contract.messages import LimitUpdate
-    from streams.contract.topics import Topic
+    from streams.lender.answers import AnswerKind, Known
     from streams.lender.following import Following, Source
     from streams.settings import Settings
+
+T = TypeVar("T", bound=Decision | FundAnswer)
 
 SAVE_EVERY_S = 5.0
 """What a crash reads again; the book takes no harm from that."""
 
 
+class Shown(Protocol):
+    """Who is told what changes. `kind` is `decision` or `fund_answer`."""
+
+    def limit(self, update: LimitUpdate) -> None:
+        """An update has changed what is known."""
+
+    def answer(self, kind: str, answer: Decision | FundAnswer, /) -> None:
+        """An application or a redemption has been answered for the first time."""
+
+    def conflict(self, kind: str, answer: Decision | FundAnswer, /) -> None:
+        """One has been answered again, in another way: the first answer counts."""
+
+
+class Books(NamedTuple):
+    """What a lender knows."""
+
+    limits: LimitBook
+    decisions: AnswerBook[Decision]
+    fund_answers: AnswerBook[FundAnswer]
+
+
 def run_lender(
     settings: Settings,
     lender: str,
-    applied: Callable[[LimitUpdate], None],
+    shown: Shown,
     state: Path | None = None,
     until_end: bool = False,
-) -> LimitBook:
-    """Follow the limits of a lender until SIGINT or SIGTERM; returns what is known then.
+) -> Books:
+    """Follow the limits and answers of a lender until SIGINT or SIGTERM; returns what is known.
 
     Args:
         settings: Say which broker and which topics.
-        lender: Whose limits.
-        applied: Called with each update that changes what is known.
-        state: Where it is kept what is known and how far the topic was read.
-        until_end: Whether to stop at what was the end of the topic at the start.
+        lender: Whose.
+        shown: Who is told what changes.
+        state: Where it is kept what is known and how far the topics were read.
+        until_end: Whether to stop at what was the end of the topics at the start.
 
     Raises:
-        OperatorError: There is no such lender; the broker cannot be reached or lacks the topic;
+        OperatorError: There is no such lender; the broker cannot be reached or lacks a topic;
             the state file is of something else.
     """
-    topic = _topic(settings, lender)
+    if lender not in settings.lenders:
+        there = ", ".join(settings.lenders)
+        raise OperatorError(f"There is no lender {lender!r}: there are {there}.")
     known = State(lender) if state is None else load(state, lender)
-    book = LimitBook(lender, known.limits, applied)
-    sources: list[Source] = [(topic, book.take)]
+    books = _books(lender, known, shown)
+    topics = settings.topics
+    sources: list[Source] = [
+        (topics.limit_updates(lender), books.limits.take),
+        (topics.decisions(lender), books.decisions.take),
+        (topics.fund_answers(lender), books.fund_answers.take),
+    ]
 
     def keep(reader: Following) -> None:
         if state is not None:
-            save(state, State(lender, reader.positions(), list(book)))
+            positions, limits = reader.positions(), list(books.limits)
+            answers = books.decisions.known(), books.fund_answers.known()
+            save(state, State(lender, positions, limits, *answers))
 
     with _stopped_by_signals() as stopping, following(settings, sources, known.positions) as reader:
         saved_at = time.monotonic()
@@ -63,15 +99,21 @@ def run_lender(
                 keep(reader)
                 saved_at = time.monotonic()
         keep(reader)
-    return book
+    return books
 
 
-def _topic(settings: Settings, lender: str) -> Topic:
-    try:
-        return settings.topics.limit_updates(lender)
-    except KeyError:
-        there = ", ".join(settings.topics.lenders)
-        raise OperatorError(f"There is no lender {lender!r}: there are {there}.") from None
+def _books(lender: str, known: State, shown: Shown) -> Books:
+    def of(kind: AnswerKind[T], answered: list[Known]) -> AnswerBook[T]:
+        return AnswerBook(
+            lender, kind, answered, partial(shown.answer, kind.name),
+            partial(shown.conflict, kind.name),
+        )  # fmt: skip
+
+    return Books(
+        LimitBook(lender, known.limits, shown.limit),
+        of(DECISIONS, known.decisions),
+        of(FUND_ANSWERS, known.fund_answers),
+    )
 
 
 @contextmanager

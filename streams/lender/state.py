@@ -7,6 +7,7 @@ import msgspec
 
 from streams.contract.messages import LimitUpdate
 from streams.errors import OperatorError
+from streams.lender.answers import Known
 
 Positions = dict[str, dict[int, int]]
 """Offset of the next record to read, by topic and partition."""
@@ -15,17 +16,21 @@ Positions = dict[str, dict[int, int]]
 class State(msgspec.Struct, forbid_unknown_fields=True):
     """The state of a lender.
 
-    Both parts are of the same moment: whatever lies before `positions` is in `limits`.
+    All parts are of the same moment: whatever lies before `positions` is in the others.
 
     Attributes:
         lender: Whose state it is.
         positions: How far each topic has been read.
         limits: The newest update of each merchant and product.
+        decisions: Applications that have been answered.
+        fund_answers: Redemptions that have been answered.
     """
 
     lender: str
     positions: Positions = {}
     limits: list[LimitUpdate] = []
+    decisions: list[Known] = []
+    fund_answers: list[Known] = []
 
 
 def load(path: Path, lender: str) -> State:

@@ -25,25 +25,27 @@ from prometheus_client import (
 )
 
 from features.events import Kind, Outcome
-from scorers import merchants
-from scorers.applications.book import SENTENCES as OF_APPLICATIONS
-from scorers.applications.book import Became as ApplicationBecame
-from scorers.applications.book import Verdict as ApplicationVerdict
-from scorers.applications.messages import Outcome as DecisionOutcome
-from scorers.funds.book import SENTENCES as OF_FUNDS
-from scorers.funds.book import Became as FundBecame
-from scorers.funds.events import FundKind
-from scorers.loans import SENTENCES, Became, LoanKind
-from scorers.merchants import MerchantKind
+from scorers.policy import PLATFORM
 from streams.observability.health import Health
 from streams.observability.histogram import BatchHistogram
+from streams.observability.relayed import REFUSALS, UPDATE_BUCKETS, RelayedMetrics
 from streams.observability.uncommitted import Uncommitted
+from streams.settings import Prices
 
 if TYPE_CHECKING:
     from scorers.partition import Version
 
 Stage = Literal["decode", "wait", "apply", "publish"]
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
+
+Refusable = Literal["models", "policies"]
+"""What an operator or a trainer publishes and a worker may refuse."""
+
+Written = Literal[
+    "payments", "limit_updates", "decisions", "fund_answers", "dead_letters", "examples",
+    "rows", "ledger", "payment_ids",
+]  # fmt: skip
+"""Kinds of topics that a worker writes to; of `payments` what it relays, ticks and says itself."""
 
 _OF_PAYMENTS: Final = tuple(
     outcome.name.lower()
@@ -52,29 +54,20 @@ _OF_PAYMENTS: Final = tuple(
     or Outcome.NULL_VALUE <= outcome < Outcome.SLOW
 )
 
-_OF_RELAYED: Final = dict.fromkeys(
-    str(code)
-    for code in (*SENTENCES, *merchants.SENTENCES, *OF_APPLICATIONS, *OF_FUNDS, "no_policy")
-)
-
 DEAD_LETTER_REASONS: Final = (
     *_OF_PAYMENTS,
-    *(code for code in _OF_RELAYED if code not in _OF_PAYMENTS),
+    *(code for code in REFUSALS if code not in _OF_PAYMENTS),
     # A batch that cannot be opened has no event to carry an outcome.
     "corrupt_batch",
     "decompression_bomb",
 )
 
-UPDATE_BUCKETS: Final = (
-    *(0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5),
-    *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
-)
 _BATCH_BUCKETS: Final = (1, 10, 100, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000)
 _STAGE_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 _WRITE_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
-class Metrics:
+class Metrics(RelayedMetrics):
     """The metrics of one worker, on a registry of their own.
 
     All methods may be called from any thread and none waits for anything.
@@ -85,6 +78,9 @@ class Metrics:
         schema_version: version of the row layout, shown in ``duoshou_build_info``.
         clock: monotonic seconds, for the age of uncommitted input.
         wall_clock: epoch seconds, for ``duoshou_last_progress_timestamp_seconds``.
+        lenders: who may have a policy. The settings list them, no message adds one: so they may
+            be a label.
+        prices: what the machines cost.
     """
 
     def __init__(
@@ -94,6 +90,8 @@ class Metrics:
         schema_version: int = 1,
         clock: Callable[[], float] = monotonic,
         wall_clock: Callable[[], float] = time,
+        lenders: tuple[str, ...] = (PLATFORM,),
+        prices: Prices | None = None,
     ) -> None:
         # `*_created` series would add half again to what Prometheus stores.
         disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -110,9 +108,16 @@ class Metrics:
             }
         )
         ProcessCollector(registry=self.registry)
+        for lender in lenders:
+            self._lender_updates.labels(lender)
+        self._lenders = frozenset(lenders)
+        prices = Prices() if prices is None else prices
+        for what, price in prices.by_what().items():
+            self._price.labels(what, prices.currency).set(price)
 
     def _define(self) -> None:
         registry = self.registry
+        self.define_relayed(registry)
         self._events = Counter(
             "duoshou_events_total",
             "Events read from the payments topic, by kind and by what became of them.",
@@ -131,50 +136,10 @@ class Metrics:
             ("direction",),
             registry=registry,
         )
-        self._loan_events = Counter(
-            "duoshou_loan_events_total",
-            "Loan events in their place in the log, by kind and by what became of them.",
-            ("kind", "outcome"),
-            registry=registry,
-        )
-        self._merchant_events = Counter(
-            "duoshou_merchant_events_total",
-            "Merchant events in their place in the log, by kind and by what became of them.",
-            ("kind", "outcome"),
-            registry=registry,
-        )
-        self._applications = Counter(
-            "duoshou_applications_total",
-            "Applications in their place in the log, by the answer or by what became of them.",
-            ("outcome",),
-            registry=registry,
-        )
-        self._decision_latency = Histogram(
-            "duoshou_application_to_decision_seconds",
-            "From an application's own timestamp to its decision being handed to the broker.",
-            buckets=UPDATE_BUCKETS,
-            registry=registry,
-        )
-        self._approved_amount = Counter(
-            "duoshou_approved_minor_units_total",
-            "Amounts approved, in minor units of whatever currency.",
-            registry=registry,
-        )
-        self._breakers_opened = Counter(
-            "duoshou_circuit_breakers_opened_total",
-            "Times that approvals left their band, so that a person decides for a while.",
-            registry=registry,
-        )
-        self._fund_events = Counter(
-            "duoshou_fund_events_total",
-            "Fund events in their place in the log, by kind and by what became of them.",
-            ("kind", "outcome"),
-            registry=registry,
-        )
-        self._loans = Gauge(
-            "duoshou_loans",
-            "Loans that are not paid back.",
-            ("partition",),
+        self._lender_updates = Counter(
+            "duoshou_lender_limit_updates_total",
+            "Limit updates that the broker acknowledged, by the lender that they are for.",
+            ("lender",),
             registry=registry,
         )
         self._misrouted = Counter(
@@ -285,22 +250,33 @@ class Metrics:
         self._policies = Gauge(
             "duoshou_policies", "Policies in use, of all lenders.", registry=registry
         )
+        self._versions_refused = Counter(
+            "duoshou_refused_versions_total",
+            "Models and policies that were refused, of all that are on their topic.",
+            ("topic",),
+            registry=registry,
+        )
+        self._written = Counter(
+            "duoshou_written_bytes_total",
+            "Record batches handed over to be written, in bytes, by kind of topic.",
+            ("kind",),
+            registry=registry,
+        )
+        self._price = Gauge(
+            "duoshou_price",
+            "What the settings say that machines cost: an hour, a GB for a month, a GB.",
+            ("of", "currency"),
+            registry=registry,
+        )
         self._build = Info("duoshou_build", "What is running.", registry=registry)
         self._last_progress.set(self._wall_clock())
         # A counter that is absent until its first event hides that event from increase().
         for reason in DEAD_LETTER_REASONS:
             self._dead_letters.labels(reason)
-        for kind in LoanKind:
-            for became in Became:
-                self._loan_events.labels(kind.value, became.value)
-        for merchant_kind in MerchantKind:
-            self._merchant_events.labels(merchant_kind.value, "applied")
-        for answer in (*DecisionOutcome, *ApplicationBecame):
-            if answer is not ApplicationBecame.ANSWERED:
-                self._applications.labels(answer.value)
-        for fund_kind in FundKind:
-            for fund_became in FundBecame:
-                self._fund_events.labels(fund_kind.value, fund_became.value)
+        for topic in get_args(Refusable):
+            self._versions_refused.labels(topic)
+        for kind_written in get_args(Written):
+            self._written.labels(kind_written)
         for direction in ("raise", "cut"):
             self._limit_updates.labels(direction)
         # Looking a child up by its labels costs more than the observation: a fold makes several.
@@ -365,6 +341,20 @@ class Metrics:
         self._limit_updates.labels("cut").inc(cuts)
         self._event_to_update.observe(np.maximum(seconds, 0.0))
 
+    def lender_updated(self, lender: str, n: int) -> None:
+        """``n`` limit updates of a lender were acknowledged by the broker.
+
+        Raises:
+            ValueError: the settings know no such lender.
+        """
+        if lender not in self._lenders:
+            raise ValueError(f"unknown lender {lender!r}")
+        self._lender_updates.labels(lender).inc(n)
+
+    def written(self, kind: Written, size: int) -> None:
+        """A record batch of ``size`` bytes was handed over to be written."""
+        self._written.labels(kind).inc(size)
+
     def dead_lettered(self, reason: str, n: int = 1) -> None:
         """``n`` records were written to the dead-letters topic.
 
@@ -383,33 +373,6 @@ class Metrics:
     def misrouted(self, n: int = 1) -> None:
         """``n`` payments were sent on to the partition of their merchant."""
         self._misrouted.inc(n)
-
-    def loan_event(self, kind: LoanKind, became: Became) -> None:
-        """A loan event met its place in the log."""
-        self._loan_events.labels(kind.value, became.value).inc()
-
-    def merchant_event(self, kind: MerchantKind, outcome: str) -> None:
-        """A merchant event met its place in the log: ``applied``, or why it was refused."""
-        self._merchant_events.labels(kind.value, outcome).inc()
-
-    def application(self, verdict: ApplicationVerdict) -> None:
-        """An application met its place in the log."""
-        outcome = str(verdict.became)
-        if verdict.became is ApplicationBecame.ANSWERED and verdict.decision is not None:
-            outcome = str(verdict.decision.outcome)
-            if verdict.decision.outcome is DecisionOutcome.APPROVE:
-                self._approved_amount.inc(verdict.decision.amount)
-        self._applications.labels(outcome).inc()
-        if verdict.opened:
-            self._breakers_opened.inc()
-
-    def decided(self, seconds: float) -> None:
-        """A decision is published, ``seconds`` after the application's own timestamp."""
-        self._decision_latency.observe(max(0.0, seconds))
-
-    def fund_event(self, kind: FundKind, became: FundBecame) -> None:
-        """A fund event met its place in the log."""
-        self._fund_events.labels(kind.value, became.value).inc()
 
     # -- durability
 
@@ -457,10 +420,6 @@ class Metrics:
         self._rows.labels(str(partition)).set(rows)
         self._payment_ids.labels(str(partition)).set(payment_ids)
 
-    def loans_owing(self, partition: int, loans: int) -> None:
-        """Loans of a partition's merchants that are not paid back."""
-        self._loans.labels(str(partition)).set(loans)
-
     def partitions_assigned(self, n: int) -> None:
         """This worker owns ``n`` partitions of the payments topic."""
         self._assigned.set(n)
@@ -501,6 +460,10 @@ class Metrics:
         """Something was applied, restored or made durable."""
         self._last_progress.set(self._wall_clock())
         self.health.progressed()
+
+    def version_refused(self, topic: Refusable) -> None:
+        """A model or a policy on its topic does not count here."""
+        self._versions_refused.labels(topic).inc()
 
     def version_activated(self, version: "Version") -> None:
         """A scorecard and policies are in use from here on."""

@@ -25,6 +25,18 @@ if TYPE_CHECKING:
 CHECKPOINT_KEY = b"duoshou-checkpoint".ljust(80, b".")
 LONGEST_MERCHANT_ID = 64
 
+SWITCHES_KEPT = 4096
+"""Switches of models and policies that stay on record in each partition's changelog."""
+
+
+def switch_key(number: int) -> bytes:
+    """Return the key under which a switch stays on record; like the checkpoint's it is no id.
+
+    >>> switch_key(1) == switch_key(1 + SWITCHES_KEPT), len(switch_key(1)) > LONGEST_MERCHANT_ID
+    (True, True)
+    """
+    return f"duoshou-switch-{number % SWITCHES_KEPT}".encode().ljust(80, b".")
+
 
 class CheckpointRecord(msgspec.Struct, frozen=True):
     """The last record of a checkpoint, kept in the rows' changelog.
@@ -34,6 +46,8 @@ class CheckpointRecord(msgspec.Struct, frozen=True):
         clock: the partition's event-time clock (`Partition.clock_state`).
         model_version: scorecard in force behind `offset`.
         policies: names the policies in force behind `offset` (`catalogue.Moment`).
+        switches: how often the partition has taken up other models or policies, the first ones
+            included; 0 if all of that was before it was counted.
         schema_version: version of this record's layout.
     """
 
@@ -41,6 +55,7 @@ class CheckpointRecord(msgspec.Struct, frozen=True):
     clock: dict[str, int]
     model_version: int
     policies: Moment
+    switches: int = 0
     schema_version: int = 1
 
 
@@ -85,12 +100,15 @@ class Holding:
         if self.checkpoint is None:
             # The first record is written before anything is published.
             return True
-        return self.log_end is not None and self.held_up_to() >= self.log_end - 1
+        return self.log_end is not None and self.stands_at() >= self.log_end - 1
 
-    def held_up_to(self) -> int:
-        """Return the offset of the last input record that memory holds, also from before."""
-        # Nothing may have come since the partition was taken up.
-        return max(self.applied, NOTHING if self.checkpoint is None else self.checkpoint.offset)
+    def stands_at(self) -> int:
+        """Return the offset of the last input record that is in memory, -1 before the first.
+
+        Behind a restart that is what the last checkpoint held, until something new is applied.
+        """
+        held = NOTHING if self.checkpoint is None else self.checkpoint.offset
+        return max(self.applied, held)
 
     def restore_rows(self, fold: Fold) -> None:
         """Take in rows and checkpoint records read from the changelog.

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 FUNDINGS = ("balance", "debit", "credit", "other")
 
 
+def merchant_of(rank: int) -> str:
+    """Return the id of the merchant of a rank, from 0."""
+    return f"merchant-{rank:07d}"
+
+
 @dataclass(frozen=True)
 class Load:
     """What kind of load.
@@ -68,7 +73,7 @@ class Load:
         for i in range(n):
             number = first + i
             rank = ranks[i]
-            merchant = f"merchant-{rank:07d}"
+            merchant = merchant_of(rank)
             kind, extra = "payment", ""
             if refunds[i]:
                 kind = "refund"

@@ -97,6 +97,9 @@ class FoldApp(faust.App):
         """Note the offset at which the next fold of an input partition will begin."""
         self.inputs.begin(tp, offset)
 
+    def wrote(self, topic: str, size: int) -> None:
+        """Take no note of what is written, unless the app says otherwise."""
+
     async def read_from(self, offsets: Mapping[TP, int]) -> None:
         """Seek input partitions; the consumer exists only once Faust has started."""
         await self.fold_consumer.read_from(offsets)

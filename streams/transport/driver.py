@@ -47,6 +47,9 @@ class Host(Protocol):
     def reading_from(self, tp: TP, offset: int) -> None:
         """Note the offset at which the next fold of a partition will begin."""
 
+    def wrote(self, topic: str, size: int) -> None:
+        """Note that so many bytes were handed over to be written to a topic."""
+
 
 class ConsumerThread(faust_aiokafka.AIOKafkaConsumerThread):
     """Consumer thread whose aiokafka consumer returns folds."""
@@ -198,6 +201,7 @@ class Producer(faust_aiokafka.Producer):
         if producer is None:
             raise RuntimeError("the producer has not been started")
         future: asyncio.Future[Any] = await producer.send_batch(batch, topic, partition=partition)
+        cast(Host, self.app).wrote(topic, batch.size())
         return future
 
 

@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from faust.types import TP
 
-from features.calendar import load_zone
-from scorers.applications.book import Place
-from scorers.partition import Partition
 from streams.brokers.clients import client_options
 from streams.ending import end_process
 from streams.state.holding import Holding, Holdings
@@ -20,6 +17,7 @@ from streams.transport.following import TopicFollower
 from streams.transport.inputs import NOTHING
 from streams.worker.checkpoint import Checkpointer
 from streams.worker.decoding import decode_fold
+from streams.worker.effects import partition_maker, place_of
 from streams.worker.memory import give_back_memory
 from streams.worker.outbox import Outbox
 from streams.worker.payments import PaymentProcessor
@@ -29,8 +27,8 @@ from streams.worker.ticks import publish_ticks
 from streams.worker.versions import Versions
 
 if TYPE_CHECKING:
-    from streams.contract.topics import Topics
-    from streams.observability.metrics import Metrics
+    from streams.contract.topics import Topic, Topics
+    from streams.observability.metrics import Metrics, Refusable, Written
     from streams.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -53,18 +51,27 @@ class App(FoldApp):
 
     payments_topic: str
     examples_topic: str
-    limit_updates_topics: dict[str, str]
+    limit_updates_topics: dict[str, Topic]
     decisions_topics: dict[str, str]
     fund_answers_topics: dict[str, str]
-    """By lender, as the two before."""
+    claim_answers_topics: dict[str, str]
+    """By lender, as the three before."""
     dead_letters_topic: str
     rows_topic: str
     ledger_topic: str
     payment_ids_topic: str
+    written_kinds: dict[str, Written]
+    """Of each topic that it writes to."""
 
     def input_tp(self, partition: int) -> TP:
         """Return a partition of `payments` as Faust names it."""
         return TP(self.payments_topic, partition)
+
+    def wrote(self, topic: str, size: int) -> None:
+        """Count what is written, by what kind of topic it goes to."""
+        kind = self.written_kinds.get(topic)
+        if kind is not None:
+            self.metrics.written(kind, size)
 
     def revocation_timeout_s(self) -> float:
         """Return how long a last checkpoint may take before the group goes on without us."""
@@ -107,39 +114,55 @@ def make_app(settings: Settings, topics: Topics, metrics: Metrics) -> App:
     app.configure(settings)
     app.metrics = metrics
     app.payments_topic = topics.payments.name
-    app.limit_updates_topics = {
-        lender: topics.limit_updates(lender).name for lender in topics.lenders
-    }
+    app.limit_updates_topics = {lender: topics.limit_updates(lender) for lender in topics.lenders}
     app.decisions_topics = {lender: topics.decisions(lender).name for lender in topics.lenders}
     app.fund_answers_topics = {
         lender: topics.fund_answers(lender).name for lender in topics.lenders
+    }
+    app.claim_answers_topics = {
+        lender: topics.claim_answers(lender).name for lender in topics.lenders
     }
     app.dead_letters_topic = topics.dead_letters.name
     app.examples_topic = topics.examples.name
     app.rows_topic = topics.rows_changelog.name
     app.ledger_topic = topics.ledger_changelog.name
     app.payment_ids_topic = topics.payment_ids.name
+    app.written_kinds = written_kinds(topics)
     app.relays = [EventRelay(app, *each) for each in relayed_topics(topics).items()]
     app.decoders = {app.payments_topic: decode_fold}
     app.decoders |= {relay.topic: lambda _: None for relay in app.relays}
-    zone = load_zone(settings.zone)
-    app.holdings = Holdings(
-        lambda: Partition(
-            zone,
-            skew_ms=int(settings.allowed_skew_s * 1000),
-            horizon_ms=int(settings.late_horizon_s * 1000),
-        )
-    )
+    app.holdings = Holdings(partition_maker(settings))
     app.versions = Versions(settings.lenders)
+    refusable: dict[str, Refusable] = {
+        topics.models.name: "models",
+        topics.policies.name: "policies",
+    }
     app.version_reader = TopicFollower(
         app.versions.takers(topics),
         client_options(settings),
-        refused=lambda topic: logger.error("a record of %s was refused", topic),
+        refused=lambda topic: metrics.version_refused(refusable[topic]),
     )
     app.outbox = Outbox(lambda: app.batch_producer)
     app.checkpointer = Checkpointer(app, app.lag_records)
     _declare(app)
     return app
+
+
+def written_kinds(topics: Topics) -> dict[str, Written]:
+    """Return the kind of each topic that a worker writes to, by its full name."""
+    kinds: dict[str, Written] = {
+        topics.payments.name: "payments",
+        topics.dead_letters.name: "dead_letters",
+        topics.examples.name: "examples",
+        topics.rows_changelog.name: "rows",
+        topics.ledger_changelog.name: "ledger",
+        topics.payment_ids.name: "payment_ids",
+    }
+    for lender in topics.lenders:
+        kinds[topics.limit_updates(lender).name] = "limit_updates"
+        kinds[topics.decisions(lender).name] = "decisions"
+        kinds[topics.fund_answers(lender).name] = "fund_answers"
+    return kinds
 
 
 def _declare(app: App) -> None:
@@ -222,8 +245,7 @@ def activate(app: App, holding: Holding) -> None:
         version = app.versions.named_by(record)
         holding.partition.restore_clock(record.clock)
     holding.partition.activate(version)
-    place = Place(app.payments_topic, holding.number, app.settings.partitions)
-    holding.accounts.begin(place)
+    holding.accounts.begin(place_of(app.settings, holding.number))
     app.metrics.version_activated(version)
     holding.applied = NOTHING
     holding.durable = NOTHING

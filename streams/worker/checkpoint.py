@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from streams.ending import end_process
-from streams.state.holding import CHECKPOINT_KEY, CheckpointRecord, Holding
+from streams.state.holding import CHECKPOINT_KEY, CheckpointRecord, Holding, switch_key
 from streams.transport.inputs import NOTHING
 from streams.wire.encode import encode_messages, encode_rows
 
@@ -124,7 +124,7 @@ class Checkpointer:
             if switching:
                 version = self._app.versions.newest(holding.partition.watermark)
             if switching:
-                await self._write(holding, cut, version)
+                await self._write(holding, cut, version, switching=True)
                 holding.partition.activate(version)
                 self._app.metrics.version_activated(version)
         if not switching:
@@ -135,7 +135,7 @@ class Checkpointer:
 
     def _cut(self, holding: Holding) -> _Cut:
         return _Cut(
-            offset=holding.held_up_to(),
+            offset=holding.stands_at(),
             changed=holding.partition.take_changed_rows(),
             pages=holding.partition.take_pages(),
             ledger=_cut_ledger(holding),
@@ -143,7 +143,9 @@ class Checkpointer:
             outputs=self._app.outbox.owed(holding.number),
         )
 
-    async def _write(self, holding: Holding, cut: _Cut, version: Version) -> None:
+    async def _write(
+        self, holding: Holding, cut: _Cut, version: Version, *, switching: bool = False
+    ) -> None:
         loop = asyncio.get_running_loop()
         compression = self._app.settings.compression
         encodings = [
@@ -158,12 +160,17 @@ class Checkpointer:
         await self._write_ledger(holding, cut.ledger)
         rows = [batch for encoding in encodings for batch in await encoding]
         await self._send(holding, self._app.rows_topic, rows)
+        before = 0 if holding.checkpoint is None else holding.checkpoint.switches
         record = CheckpointRecord(
-            cut.offset, cut.clock, version.scorecard.version, version.policies.moment
-        )
-        mark = encode_messages(
-            [(CHECKPOINT_KEY, msgspec.json.encode(record))], compression=compression
-        )
+            cut.offset, cut.clock, version.scorecard.version, version.policies.moment,
+            before + switching,
+        )  # fmt: skip
+        raw = msgspec.json.encode(record)
+        marks = [(CHECKPOINT_KEY, raw)]
+        if switching:
+            # In one batch, so that one is there exactly if the other is.
+            marks.insert(0, (switch_key(record.switches), raw))
+        mark = encode_messages(marks, compression=compression)
         await self._send(holding, self._app.rows_topic, mark)
         holding.checkpoint = record
         logger.debug("checkpoint of partition %d is durable at %d", holding.number, cut.offset)

@@ -11,6 +11,9 @@ from scorers import funds, loans, merchants
 from scorers.applications import book as applications
 from scorers.applications.messages import Application, BudgetGiven, BudgetWanted, Ground
 from scorers.applications.terms import Standing
+from scorers.claims import book as claims
+from scorers.claims.book import CoverStanding
+from scorers.claims.events import ClaimEvent
 from scorers.funds.book import Source
 from scorers.funds.events import FundEvent
 from scorers.loans import Draw, LoanEvent, example_of
@@ -22,8 +25,8 @@ from scorers.servicing import Restanding, StandingChanged
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from streams.contract.topics import Topics
     from streams.observability.metrics import Metrics
-    from streams.worker.app import App
     from streams.worker.relayed import Arrival, Handler, Outputs
 
 T = TypeVar("T")
@@ -35,23 +38,22 @@ NO_POLICY = "no_policy"
 NO_POLICY_SENTENCE = "the lender has no policy for this product: nothing can be applied for"
 
 
-def of_ledger(app: App) -> Mapping[str, Handler]:
+def of_ledger(topics: Topics) -> Mapping[str, Handler]:
     """Return who decides by the ledger, by the full name of the topic."""
-    topics = app.settings.topics
     return {
         topics.loan_events.name: apply_loan_event,
         topics.merchant_events.name: greet,
         topics.applications.name: apply_application,
         topics.fund_events.name: apply_fund_event,
+        topics.claim_events.name: apply_claim,
         topics.payments.name: apply_message,
     }
 
 
-def of_rows(app: App) -> Mapping[str, Handler]:
-    """Return who changes rows, by the full name of the topic."""
-    topics = app.settings.topics
+def of_rows(topics: Topics, zone: str) -> Mapping[str, Handler]:
+    """Return who changes rows, by the full name of the topic; `zone` is the installation's."""
     return {
-        topics.merchant_events.name: partial(apply_merchant_event, zone=app.settings.zone),
+        topics.merchant_events.name: partial(apply_merchant_event, zone=zone),
         topics.payments.name: apply_standing,
     }
 
@@ -103,7 +105,6 @@ def apply_merchant_event(
     refused = arrival.holding.partition.amend(
         event.merchant_id.encode(),
         Enrolment(event, (relayed.partition, relayed.offset), zone),
-        event=arrival.i,
         offset=arrival.offset,
     )
     metrics.merchant_event(event.kind, refused or "applied")
@@ -156,6 +157,34 @@ def apply_fund_event(arrival: Arrival, outputs: Outputs, metrics: Metrics) -> No
         outputs.fund_answers.append(verdict.answer)
 
 
+def apply_claim(arrival: Arrival, outputs: Outputs, metrics: Metrics) -> None:
+    """Answer a claim from the cover in force."""
+    claim = _decoded(ClaimEvent, arrival, outputs)
+    if claim is None:
+        return
+    partition = arrival.holding.partition
+    name = PolicyName(claim.lender_id, Product.INSURANCE)
+    policy = partition.version.policies.find(name)
+    known = partition.known_of(claim.merchant_id.encode(), name)
+    standing = CoverStanding(
+        enrolled=known.enrolled,
+        closed=known.closed,
+        currency=None if policy is None else policy.currency,
+        cover=known.limit,
+        version=known.limit_version,
+    )
+    source = Source(arrival.fold.topic, arrival.fold.partition, arrival.offset)
+    version = 0 if policy is None else policy.version
+    verdict = arrival.holding.accounts.claims.apply(
+        claim, source, standing, version, partition.watermark
+    )
+    metrics.claim(verdict.became)
+    if (sentence := claims.SENTENCES.get(verdict.became)) is not None:
+        outputs.letters.append(arrival.letter(verdict.became, sentence))
+    elif verdict.answer is not None:
+        outputs.claim_answers.append(verdict.answer)
+
+
 def apply_message(arrival: Arrival, outputs: Outputs, _: Metrics) -> None:
     """Take in what another partition says of a lender's budget."""
     message = _message(arrival, outputs)
@@ -190,7 +219,6 @@ def apply_standing(arrival: Arrival, outputs: Outputs, _: Metrics) -> None:
         arrival.holding.partition.amend(
             message.merchant_id.encode(),
             Restanding(message, source),
-            event=arrival.i,
             offset=arrival.offset,
         )
 

@@ -15,6 +15,8 @@ from streams.contract.messages import LimitUpdate, Reason
 from streams.wire.encode import encode_messages
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from scorers.evaluation import Updates
     from streams.settings import Settings
     from streams.state.holding import Holding
@@ -39,9 +41,21 @@ class LimitUpdates:
         self, holding: Holding, fold: Fold, updates: Updates
     ) -> dict[str, list[EncodedBatch]]:
         """Return the updates of one fold as record batches, by lender, in the order of the log."""
+        messages: defaultdict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
+        for key, update in self.messages(holding, fold, updates):
+            messages[update.lender_id].append((key, self._encode(update)))
+        compression = self._settings.compression
+        return {
+            lender: encode_messages(of_lender, compression=compression)
+            for lender, of_lender in messages.items()
+        }
+
+    def messages(
+        self, holding: Holding, fold: Fold, updates: Updates
+    ) -> Iterator[tuple[bytes, LimitUpdate]]:
+        """Yield the updates of one fold with their keys, in the order of the log."""
         partition = holding.partition
         version = partition.version
-        messages: defaultdict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
         policies = [version.policies[place] for place in updates.policy.tolist()]
         merchants = partition.merchants_of(updates.row)
         currencies = partition.currencies_of(updates.row)
@@ -76,12 +90,7 @@ class LimitUpdates:
                 source_partition=fold.partition,
                 source_offset=offset,
             )
-            messages[policy.lender].append((_key(key, policy.product), self._encode(update)))
-        compression = self._settings.compression
-        return {
-            lender: encode_messages(of_lender, compression=compression)
-            for lender, of_lender in messages.items()
-        }
+            yield _key(key, policy.product), update
 
 
 def _key(merchant_id: bytes, product: Product) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections import defaultdict
@@ -11,21 +12,23 @@ import msgspec
 import numpy as np
 
 from features.events import Outcome
-from scorers.evaluation import BY_EVENT, Updates
+from scorers.evaluation import BY_EVENT
 from scorers.loans import key_of
 from streams.dead_letters import DeadLetter, dead_letters, field
-from streams.decode.routing import mark_misrouted, murmur2
+from streams.decode.routing import murmur2
 from streams.wire.encode import encode_messages
 from streams.wire.records import headers
-from streams.worker.handlers import of_ledger, of_rows
+from streams.worker.effects import FoldApplier
 from streams.worker.limit_updates import LimitUpdates
-from streams.worker.relayed import Outputs, RelayedEvents, publish_to_log
+from streams.worker.relayed import publish_to_log
 
 if TYPE_CHECKING:
+    from scorers.evaluation import Updates
     from scorers.loans import Example
     from streams.state.holding import Holding
     from streams.transport.fold import Fold
     from streams.worker.app import App
+    from streams.worker.relayed import Outputs
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +43,7 @@ class PaymentProcessor:
     def __init__(self, app: App) -> None:
         self._app = app
         self._updates = LimitUpdates(app.settings, app.payments_topic)
-        self._relayed = RelayedEvents(of_ledger(app), of_rows(app), app.metrics)
+        self._applier = FoldApplier(app.settings, app.metrics)
 
     async def process(self, fold: Fold, generation: int) -> None:
         """Apply a fold and publish what follows from it.
@@ -68,15 +71,12 @@ class PaymentProcessor:
     async def _apply(self, holding: Holding, fold: Fold) -> None:
         metrics = self._app.metrics
         events, text = fold.decoded.events, fold.decoded.text
-        partitions = self._app.settings.partitions
         began = time.perf_counter()
-        misrouted = mark_misrouted(events, text, fold.partition, partitions)
-        moved: list[Updates] = []
-        outputs = Outputs.none(partitions)
-        holding.partition.apply(
-            events, text, lambda updates: moved.append(_copy(updates)),
-            lambda i: self._relayed.apply(holding, fold, i, outputs),
-        )  # fmt: skip
+        effects = self._applier.begin(holding, fold)
+        for _ in self._applier.stretches(holding, fold, effects):
+            # Thousands of relayed events take seconds: the heart must go on beating.
+            await asyncio.sleep(0)
+        moved, outputs, misrouted = effects
         applied = time.perf_counter()
         metrics.stage_done("decode", fold.decode_seconds)
         metrics.stage_done("wait", began - fold.decoded_at)
@@ -85,10 +85,11 @@ class PaymentProcessor:
         for updates in moved:
             await self._publish_updates(holding, fold, updates)
         if misrouted:
-            await self._send_home(holding, fold, events, text, partitions)
+            await self._send_home(holding, fold, events, text, self._app.settings.partitions)
         if outputs.examples:
             await self._publish_examples(holding, outputs.examples)
-        await self._publish_answers(holding, fold, outputs)
+        if outputs.decisions or outputs.fund_answers or outputs.claim_answers:
+            await self._publish_answers(holding, fold, outputs)
         await publish_to_log(self._app, holding, outputs.messages)
         await self._set_aside(holding, fold, outputs.letters)
         metrics.batch_applied(events.kind, events.outcome)
@@ -102,16 +103,17 @@ class PaymentProcessor:
 
         def acknowledged() -> None:
             self._app.metrics.limits_updated(raises, cuts, time.time() - caused / 1000.0)
+            for lender, of_lender in encoded.items():
+                self._app.metrics.lender_updated(lender, sum(b.record_count() for b in of_lender))
 
         topics = self._app.limit_updates_topics
+        encoded = self._updates.encode(holding, fold, updates)
         batches = [
-            (topics[lender], batch)
-            for lender, of_lender in self._updates.encode(holding, fold, updates).items()
-            for batch in of_lender
+            (topics[lender], batch) for lender, of_lender in encoded.items() for batch in of_lender
         ]
         for place, (topic, batch) in enumerate(batches, 1):
             await self._app.outbox.publish(
-                holding.number, topic, holding.number, batch,
+                holding.number, topic.name, holding.number % topic.partitions, batch,
                 acknowledged if place == len(batches) else None,
             )  # fmt: skip
 
@@ -145,7 +147,7 @@ class PaymentProcessor:
             await self._app.outbox.publish(holding.number, self._app.examples_topic, 0, batch)
 
     async def _publish_answers(self, holding: Holding, fold: Fold, outputs: Outputs) -> None:
-        """Publish decisions and fund answers, each on the topic of its lender."""
+        """Publish decisions and answers, each on the topic of its lender."""
         answers: defaultdict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
         for i, decision in outputs.decisions:
             waited = time.time() * 1000.0 - int(fold.records.timestamp[i])
@@ -154,13 +156,18 @@ class PaymentProcessor:
             topic = self._app.decisions_topics.get(decision.lender_id)
             if topic is not None:
                 answers[topic].append((decision.merchant_id.encode(), msgspec.json.encode(timed)))
-        for answer in outputs.fund_answers:
-            topic = self._app.fund_answers_topics.get(answer.lender_id)
-            if topic is not None:
-                answers[topic].append((answer.merchant_id.encode(), msgspec.json.encode(answer)))
-        for topic, messages in answers.items():
+        for topics, of_lenders in (
+            (self._app.fund_answers_topics, outputs.fund_answers),
+            (self._app.claim_answers_topics, outputs.claim_answers),
+        ):
+            for answer in of_lenders:
+                topic = topics.get(answer.lender_id)
+                if topic is not None:
+                    message = (answer.merchant_id.encode(), msgspec.json.encode(answer))
+                    answers[topic].append(message)
+        for name, messages in answers.items():
             for batch in encode_messages(messages, compression=self._app.settings.compression):
-                await self._app.outbox.publish(holding.number, topic, holding.number, batch)
+                await self._app.outbox.publish(holding.number, name, 0, batch)
 
     async def _set_aside(self, holding: Holding, fold: Fold, of_relayed: list[DeadLetter]) -> None:
         worst = fold.decoded.events.outcome.max(initial=0)
@@ -176,8 +183,3 @@ class PaymentProcessor:
             )
         for letter in letters:
             self._app.metrics.dead_lettered(letter.reason)
-
-
-def _copy(updates: Updates) -> Updates:
-    """Return the updates in arrays of their own: the engine uses its arrays again."""
-    return Updates._make(column.copy() for column in updates)

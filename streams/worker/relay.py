@@ -23,6 +23,7 @@ from streams.contract.messages import Relayed
 from streams.dead_letters import DeadLetter, batch_letters, field, letter_of
 from streams.decode.relayed import (
     decode_application,
+    decode_claim_event,
     decode_fund_event,
     decode_loan_event,
     decode_merchant_event,
@@ -66,6 +67,7 @@ def relayed_topics(topics: Topics) -> dict[str, Decode]:
         topics.applications.name: decode_application,
         topics.loan_events.name: decode_loan_event,
         topics.fund_events.name: decode_fund_event,
+        topics.claim_events.name: decode_claim_event,
     }
 
 

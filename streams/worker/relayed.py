@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from scorers.applications.messages import Decision
+    from scorers.claims.events import ClaimAnswer
     from scorers.funds.events import FundAnswer
     from scorers.loans import Example
     from streams.observability.metrics import Metrics
@@ -53,13 +54,14 @@ class Outputs(NamedTuple):
     decisions: list[tuple[int, Decision]]
     """Each with the index of its application's record in the fold."""
     fund_answers: list[FundAnswer]
+    claim_answers: list[ClaimAnswer]
     letters: list[DeadLetter]
     messages: list[LogMessage]
 
     @classmethod
     def none(cls, partitions: int) -> Outputs:
         """Return outputs to be filled, for a log of so many partitions."""
-        return cls(partitions, [], [], [], [], [])
+        return cls(partitions, [], [], [], [], [], [])
 
     def to_log(self, source_offset: int, event: bytes, *, merchant_id: str) -> None:
         """Say something of a merchant, in that merchant's log.

@@ -27,7 +27,7 @@ def run_worker(settings: Settings, address_file: Path | None = None) -> None:
     Raises:
         OperatorError: something the operator has to put right; nothing was started.
     """
-    metrics = Metrics()
+    metrics = Metrics(lenders=settings.lenders, prices=settings.prices)
     run_service(settings, metrics, lambda: _prepare(settings, metrics), address_file)
 
 

@@ -90,6 +90,22 @@ def test_a_process_understands_its_environment(
     assert settings.metrics_host == "0.0.0.0"
 
 
+def test_all_processes_hear_of_the_same_lenders(
+    services: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(configured: dict[str, Any]) -> set[str]:
+        ours = ("topics", "worker", "trainer")
+        return {configured[name]["environment"]["DUOSHOU_LENDERS"] for name in ours}
+
+    assert told(services) == {'["platform"]'}
+    monkeypatch.setenv("DUOSHOU_LENDERS", '["platform", "harbour"]')
+    done = docker_compose(COMPOSE, "--format", "json")
+    (said,) = told(json.loads(done.stdout)["services"])
+    monkeypatch.setenv("DUOSHOU_LENDERS", said)
+    topics = {topic.name for topic in Settings().topics}
+    assert {"decisions.harbour", "limit-updates.harbour", "fund-answers.platform"} <= topics
+
+
 def test_what_is_mounted_exists(services: dict[str, Any]) -> None:
     mounted = [
         Path(volume["source"])

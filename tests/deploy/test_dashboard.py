@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from streams.cost.bill import MONTH_S
 from tests.deploy.shipped import (
     DASHBOARD,
     DEPLOY,
@@ -88,6 +89,12 @@ def test_a_metric_is_asked_of_the_processes_that_export_it() -> None:
     jobs = exported_by_job()
     assert {job for _, job in asked} == set(jobs)
     assert [(metric, job) for metric, job in asked if metric not in jobs[job]] == []
+
+
+def test_a_month_is_as_long_as_in_the_bill() -> None:
+    of_a_month = [text for text in dashboard_expressions().values() if "2628000" in text]
+    assert MONTH_S == 2_628_000
+    assert len(of_a_month) == 5
 
 
 def test_panels_have_ids_of_their_own() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
+from typing import get_args
 from urllib.request import urlopen
 
 import msgspec
@@ -12,12 +13,19 @@ import numpy as np
 import pytest
 
 from features.events import Kind, Outcome
+from scorers.applications.book import Became as ApplicationBecame
+from scorers.applications.book import Verdict
+from scorers.applications.messages import Decision, Price, Product
+from scorers.applications.messages import Outcome as Answer
 from scorers.drift import LOG_LOSS
+from scorers.funds.book import Became as FundBecame
+from scorers.funds.events import FundKind
 from scorers.loans import Became, LoanKind
+from scorers.merchants import MerchantKind
 from scorers.partition import Version
 from scorers.training import Report, Training
 from streams.observability import Metrics, serve
-from streams.observability.metrics import DEAD_LETTER_REASONS, STAGES
+from streams.observability.metrics import DEAD_LETTER_REASONS, STAGES, Written
 from streams.observability.training import TrainingMetrics
 from tests.deploy.shipped import RULES, alerts, dashboard_expressions
 from tests.prometheus_server import PrometheusServer
@@ -55,6 +63,35 @@ def work(metrics: Metrics, turn: int) -> None:
     for kind in LoanKind:
         for became in Became:
             metrics.loan_event(kind, became)
+    lend(metrics)
+
+
+def lend(metrics: Metrics) -> None:
+    """One of everything that lenders and merchants can be answered."""
+    metrics.lender_updated("platform", 3)
+    metrics.merchant_event(MerchantKind.ENROLLED, "applied")
+    metrics.merchant_event(MerchantKind.WITHDRAWN, "not_enrolled")
+    for answered in Answer:
+        metrics.application(Verdict(ApplicationBecame.ANSWERED, decision(answered)))
+        metrics.decided(seconds=0.02)
+    metrics.application(Verdict(ApplicationBecame.DUPLICATE))
+    for kind in FundKind:
+        for became in FundBecame:
+            metrics.fund_event(kind, became)
+    for written in get_args(Written):
+        metrics.written(written, 4_000)
+    metrics.version_refused("models")
+
+
+def decision(outcome: Answer) -> Decision:
+    """A decision of which only the outcome and the amount matter here."""
+    return Decision(
+        application_id="a", lender_id="platform", merchant_id="m", product=Product.LOAN,
+        outcome=outcome, asked=800_000, amount=800_000, currency="CNY",
+        price=Price(1_500, 90, 29_589), expires_at=None, reasons=(), probability_of_default=0.02,
+        limit=900_000, limit_version=3, available=900_000, over_limit=0, model_version=0,
+        policy_version=0, as_of=1, source_topic="payments", source_partition=0, source_offset=1,
+    )  # fmt: skip
 
 
 def report(turn: int) -> Report:

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from scorers.evaluation import Updates
     from scorers.ledger import Ledger
     from streams.settings import Settings
-    from streams.worker.app import App
 
 
 class LimitName(NamedTuple):
@@ -136,8 +135,8 @@ class _Run:
         self._holding = Holding(number, partition)
         place = Place(settings.topics.payments.name, number, settings.partitions)
         self._holding.accounts.begin(place)
-        app = cast("App", SimpleNamespace(settings=settings))
-        self._events = RelayedEvents(of_ledger(app), of_rows(app), Metrics())
+        topics = settings.topics
+        self._events = RelayedEvents(of_ledger(topics), of_rows(topics, settings.zone), Metrics())
 
     def over(self, log: list[ConsumerRecord], checkpoints: list[CheckpointRecord]) -> None:
         """Apply the log under the policies that the checkpoints name."""

@@ -265,6 +265,8 @@ def test_workers_and_trainer_need_nothing_that_the_lists_do_not_give(
         await_metric(working, "duoshou_limit_updates_total")
         await_metric(working, "duoshou_dead_letters_total")
         await_metric(working, "duoshou_checkpoint_rows_total")
+        asked = command(operator, "cost", "--worker", working.address)
+        assert asked.returncode == 0, (asked.stdout, asked.stderr)
     reader = as_(guarded, "lender-platform")
     lines = command(reader, "lender", "--id", "platform", "--until-end", "--json").stdout
     updates = [json.loads(line).get("limit_update", {}) for line in lines.splitlines()]

@@ -24,13 +24,24 @@ from streams.brokers.jars import server_jars
 from streams.brokers.process import free_port
 from streams.brokers.provision import apply_topics
 from streams.contract.messages import LimitUpdate
+from streams.lender.answers import Answered
 from streams.lender.book import LimitBook, Taken
 from streams.lender.state import load
 from streams.settings import Settings, load_settings
-from tests.streams.lender.updates import BROKEN, NEWEST, UPDATES, encoded, update
+from tests.streams.lender.updates import (
+    BROKEN,
+    NEWEST,
+    UPDATES,
+    decision,
+    encoded,
+    fund_answer,
+    update,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from streams.contract.topics import Topic
 
 PAGE = Path(__file__).parents[2] / "docs" / "lenders.md"
 WITHIN_S = 60
@@ -50,13 +61,13 @@ def delivery(seed: int) -> list[bytes | None]:
     return values
 
 
-def send(settings: Settings, values: Iterable[bytes | None]) -> None:
+def send(settings: Settings, values: Iterable[bytes | None], topic: Topic | None = None) -> None:
     """Write records in their order to the partition of m1, as a worker keyed by merchant would."""
-    topic = settings.topics.limit_updates("platform").name
+    topic = topic or settings.topics.limit_updates("platform")
     producer = KafkaProducer(**producer_settings(settings))
     try:
         for value in values:
-            producer.send(topic, value, b"m1", partition=1)
+            producer.send(topic.name, value, b"m1", partition=1)
         producer.flush(WITHIN_S)
     finally:
         producer.close()
@@ -114,7 +125,61 @@ def test_shuffled_doubled_and_broken_records_lead_to_the_highest_versions(
         "lender": "platform",
         "limits": len(NEWEST),
         "taken": {str(taken): expected.counts[taken] for taken in Taken},
+        "decisions": dict.fromkeys(map(str, Answered), 0),
+        "fund_answers": dict.fromkeys(map(str, Answered), 0),
     }
+
+
+FIRST = decision("m1", "a1")
+REDEEMED = fund_answer("m1", "e1")
+OTHER = decision("m1", "a1", amount=1, source_offset=99)
+
+
+def answers(settings: Settings) -> None:
+    """An application that is answered again, once in another way, and a redemption, twice."""
+    again = msgspec.structs.replace(FIRST, stages={"total": 812.0})
+    topics = settings.topics
+    send(settings, map(encoded, (FIRST, again, OTHER)), topics.decisions("platform"))
+    send(settings, map(encoded, (REDEEMED, REDEEMED)), topics.fund_answers("platform"))
+
+
+def test_the_first_answer_counts_and_another_one_is_an_error_that_is_told(
+    settings: Settings, tmp_path: Path
+) -> None:
+    state = tmp_path / "state.json"
+    answers(settings)
+    done = run(settings, "--until-end", "--json", "--state", str(state))
+    assert done.returncode == 0
+    *lines, summary = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {"decision": json.loads(encoded(FIRST))} in lines
+    assert {"fund_answer": json.loads(encoded(REDEEMED))} in lines
+    assert {"conflict": {"decision": json.loads(encoded(OTHER))}} in lines
+    assert len(lines) == 3
+    none = dict.fromkeys(map(str, Answered), 0)
+    counts = none | {"applied": 1, "repeated": 1}
+    assert summary["summary"]["decisions"] == counts | {"conflict": 1}
+    assert summary["summary"]["fund_answers"] == counts
+    (complaint,) = done.stderr.splitlines()
+    assert complaint.startswith("ERROR: a decision of m1 says something else than the one before")
+    # What was known counts after a restart too.
+    answers(settings)
+    again = run(settings, "--until-end", "--json", "--state", str(state))
+    *lines, summary = [json.loads(line) for line in again.stdout.splitlines()]
+    assert lines == [{"conflict": {"decision": json.loads(encoded(OTHER))}}]
+    assert summary["summary"]["decisions"] == none | {"repeated": 2, "conflict": 1}
+    assert summary["summary"]["fund_answers"] == none | {"repeated": 2}
+
+
+def test_a_person_sees_a_line_an_answer(settings: Settings) -> None:
+    answers(settings)
+    done = run(settings, "--until-end")
+    assert "m1 application a1: approve 8,000.00 CNY (It fits.)" in done.stdout.splitlines()
+    assert (
+        "m1 redemption e1: T+0 10,000.00 CNY, T+1 2,000.00 CNY, refused 0.00 CNY"
+        in done.stdout.splitlines()
+    )
+    assert "ERROR m1 application a1: approve 0.01 CNY (It fits.)" in done.stdout.splitlines()
+    assert "1 applications answered; records taken: 1 applied, 1 repeated, 1 c" in done.stdout
 
 
 def test_a_restart_goes_on_where_it_stopped(settings: Settings, tmp_path: Path) -> None:
@@ -133,7 +198,9 @@ def test_a_restart_goes_on_where_it_stopped(settings: Settings, tmp_path: Path) 
     kept = load(state, "platform")
     assert kept.limits == NEWEST
     assert kept.positions == {
-        settings.topics.limit_updates("platform").name: {0: 0, 1: len(values), 2: 0, 3: 0}
+        settings.topics.limit_updates("platform").name: {0: 0, 1: len(values), 2: 0, 3: 0},
+        settings.topics.decisions("platform").name: dict.fromkeys(range(4), 0),
+        settings.topics.fund_answers("platform").name: dict.fromkeys(range(4), 0),
     }
 
 
@@ -167,7 +234,7 @@ def test_it_follows_until_it_is_told_to_stop_and_keeps_what_it_knows(
 def test_a_person_sees_a_line_a_change(settings: Settings) -> None:
     send(settings, [encoded(UPDATES[0]), None, encoded(UPDATES[1])])
     done = run(settings, "--until-end")
-    first, second, summary = done.stdout.splitlines()
+    first, second, summary, *_ = done.stdout.splitlines()
     assert first.startswith("m1 loan version 1 0.00 CNY -> 5,000.00 CNY: ")
     assert second.startswith("m1 loan version 2 5,000.00 CNY -> 4,000.00 CNY: ")
     assert summary.startswith("1 limits known; records taken: 2 applied, 0 repeated, 0 older, 1 t")

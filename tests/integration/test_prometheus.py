@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from threading import Event, Thread
 from time import monotonic, sleep, time
+from typing import get_args
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -12,12 +13,20 @@ import msgspec
 import pytest
 from kafka import KafkaProducer
 
+from scorers.applications.messages import Application
+from scorers.applications.messages import Product as AppliedFor
 from scorers.drift import WARM_UP
+from scorers.funds.events import FundEvent, FundKind
+from scorers.funds.terms import FundTerms
 from scorers.loans import LoanEvent, LoanKind
+from scorers.merchants import MerchantEvent, MerchantKind
+from scorers.policy import Policy, Product
 from streams.brokers.apache import ApacheKafka
+from streams.brokers.policies import publish_policy
 from streams.brokers.process import ServerProcess, free_port
 from streams.brokers.provision import apply_topics
 from streams.contract.messages import PaymentEvent, PaymentKind
+from streams.observability.metrics import Written
 from streams.settings import Settings
 from streams.worker.process import WorkerProcess
 from tests.deploy.shipped import RULES, dashboard_expressions
@@ -29,6 +38,27 @@ MERCHANTS = 40
 DAY_MS = 86_400_000
 # The worker has taken up, while it ran, a model that the trainer published.
 WORKER_FOLLOWS = {"model": "duoshou_model_version{job='duoshou'} > 0"}
+BANK = "bank"
+POLICIES = (
+    Policy(version=1, lender=BANK, advance_rate=0.5),
+    Policy(
+        version=1,
+        lender=BANK,
+        product=Product.FUND_SWEEP,
+        fund=FundTerms(qualified_banks=("icbc",)),
+    ),
+)
+# What has become of everything that lenders and merchants were made to ask for.
+LENDERS_ARE_SERVED = {
+    "policies": "duoshou_policies == 3",
+    "refused": "duoshou_refused_versions_total{topic='policies'} == 1",
+    "enrolled": f"sum(duoshou_merchant_events_total{{outcome='applied'}}) >= {MERCHANTS}",
+    "limits": "duoshou_lender_limit_updates_total{lender='bank'} > 0",
+    "approved": "sum(duoshou_applications_total{outcome='approve'}) > 0",
+    "amount": "duoshou_approved_minor_units_total > 0",
+    "funds": "duoshou_fund_events_total{kind='redemption_requested', outcome='applied'} > 0",
+    **{kind: f"duoshou_written_bytes_total{{kind='{kind}'}} > 0" for kind in get_args(Written)},
+}
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +69,11 @@ def settings(kafka: ApacheKafka) -> Settings:
         topic_prefix="watched.",
         snapshot_examples=20,
         snapshot_interval_s=0.5,
+        lenders=("platform", BANK),
     )
     apply_topics(chosen)
+    for policy in POLICIES:
+        publish_policy(chosen, policy)
     return chosen
 
 
@@ -48,7 +81,9 @@ def settings(kafka: ApacheKafka) -> Settings:
 def worker(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Host and port of the page of a worker that is ready."""
     port, folder = free_port(), tmp_path_factory.mktemp("watched")
-    (folder / "worker.toml").write_text(f'topic_prefix = "{settings.topic_prefix}"\n')
+    (folder / "worker.toml").write_text(
+        f'topic_prefix = "{settings.topic_prefix}"\nlenders = ["platform", "{BANK}"]\n'
+    )
     process = ServerProcess(
         "worker",
         [
@@ -86,7 +121,7 @@ def traffic(settings: Settings) -> Iterator[None]:
 
     Every now and then each merchant draws a loan and at once ends the one before; every fourth of
     them defaults. It ends before anything could drift: merchants whose weeks are played in seconds
-    do.
+    do. All enrol with the bank, apply for a loan now and then, and put money into its fund.
     """
     done, topic = Event(), settings.topics.payments.name
     loans = settings.topics.loan_events.name
@@ -105,6 +140,10 @@ def traffic(settings: Settings) -> Iterator[None]:
             for merchant in range(MERCHANTS if lends else 0):
                 for loan in loan_events(merchant, sent // 20):
                     producer.send(loans, key=loan.merchant_id.encode(), value=encoded(loan))
+            if sent % 10 == 0:
+                for merchant in range(MERCHANTS):
+                    for name, asked in asked_of_the_bank(settings, merchant, sent):
+                        producer.send(name, key=asked.merchant_id.encode(), value=encoded(asked))
             sent += 1
         producer.close()
 
@@ -148,7 +187,38 @@ def loan_events(merchant: int, number: int) -> Iterator[LoanEvent]:
             )
 
 
-def encoded(event: PaymentEvent | LoanEvent) -> bytes:
+def asked_of_the_bank(
+    settings: Settings, merchant: int, number: int
+) -> Iterator[tuple[str, MerchantEvent | Application | FundEvent]]:
+    """What a merchant tells the bank and asks of it, by topic: its enrolment comes first."""
+    topics, now, who = settings.topics, int(time() * 1000), f"merchant-{merchant}"
+    if number == 0:
+        yield (
+            topics.merchant_events.name,
+            MerchantEvent(
+                event_id=f"enrolled-{merchant}", kind=MerchantKind.ENROLLED, merchant_id=who,
+                occurred_at=now, lender_id=BANK, product=Product.LOAN,
+            ),
+        )  # fmt: skip
+    yield (
+        topics.applications.name,
+        Application(
+            application_id=f"a{number}", lender_id=BANK, merchant_id=who,
+            product=AppliedFor.LOAN, currency="CNY", amount=20_000, applied_at=now,
+        ),
+    )  # fmt: skip
+    for kind in FundKind:
+        yield (
+            topics.fund_events.name,
+            FundEvent(
+                event_id=f"{kind}-{number}", kind=kind, merchant_id=who, lender_id=BANK,
+                fund_id="cash", currency="CNY", amount=5_000, occurred_at=now,
+                advance_provider="icbc",
+            ),
+        )  # fmt: skip
+
+
+def encoded(event: msgspec.Struct) -> bytes:
     return msgspec.json.encode(event)
 
 
@@ -162,15 +232,23 @@ def answers(url: str) -> bool:
 
 @pytest.mark.usefixtures("traffic")
 def test_every_panel_has_data_from_a_real_worker_and_a_real_trainer(
-    worker: str, trainer: str, tmp_path: Path
+    settings: Settings, worker: str, trainer: str, tmp_path: Path
 ) -> None:
     expressions = dashboard_expressions(interval="10s")
     pages = {"duoshou": [worker], "duoshou-trainer": [trainer]}
     with PrometheusServer(tmp_path, pages, [RULES]) as prometheus:
         assert prometheus.await_data(expressions, timeout_s=60) == {}
         assert prometheus.await_data(WORKER_FOLLOWS, timeout_s=60) == {}
+        # Publishing checks nothing here: what the settings do not know, the worker refuses.
+        publish_policy(settings, Policy(version=1, lender="nobody"))
+        assert prometheus.await_data(LENDERS_ARE_SERVED, timeout_s=60) == {}
         firing = {alert["labels"]["alertname"] for alert in prometheus.get("alerts")["alerts"]}
-        assert firing <= {"DuoshouDeadLetters", "DuoshouUpdatesSlow"}
+        assert firing <= {
+            "DuoshouDeadLetters",
+            "DuoshouUpdatesSlow",
+            "DuoshouDecisionsSlow",
+            "DuoshouDecisionsLate",
+        }
         (applied,) = prometheus.query("sum(duoshou_events_total{outcome='applied'})")
         (refused,) = prometheus.query("sum(duoshou_dead_letters_total{reason='not_json'})")
         assert float(applied["value"][1]) >= MERCHANTS

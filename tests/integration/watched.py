@@ -19,7 +19,7 @@ from features.layout import ROW
 from streams.brokers.clients import client_options, consumer_settings
 from streams.contract.messages import LimitUpdate
 from streams.settings import Settings
-from streams.state.holding import CHECKPOINT_KEY, CheckpointRecord
+from streams.state.holding import CHECKPOINT_KEY, LONGEST_MERCHANT_ID, CheckpointRecord
 from streams.wire.encode import EncodedBatch
 from streams.worker.process import WorkerProcess
 from streams.worker.relay import relayed_topics
@@ -215,5 +215,5 @@ class WatchedWorker:
         elif record.key == CHECKPOINT_KEY:
             mark = msgspec.json.decode(record.value, type=CheckpointRecord)
             self.checkpoints[record.partition] = mark
-        else:
+        elif len(record.key) <= LONGEST_MERCHANT_ID:
             self.rows[record.key] = np.frombuffer(record.value[: ROW.itemsize], ROW)[0]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
+import numpy as np
 
 from features.calendar import load_zone
 from scorers.catalogue import Policies
+from scorers.entitlements import RECORD, Entitled
 from scorers.evaluation import BY_TIME
 from scorers.merchants import Enrolment
 from scorers.partition import Partition, Version
@@ -83,9 +85,7 @@ def run(
     def relayed(i: int) -> None:
         offset = first_offset + i
         event = (amendments or {})[offset]
-        partition.amend(
-            event.merchant_id.encode(), Enrolment(event, (0, offset)), event=i, offset=offset
-        )
+        partition.amend(event.merchant_id.encode(), Enrolment(event, (0, offset)), offset=offset)
 
     partition.apply(events, text, gather, relayed)
     return events.outcome.tolist(), gathered
@@ -94,3 +94,8 @@ def run(
 def rows_of(partition: Partition) -> dict[bytes, bytes | None]:
     """Return every merchant's row, as the changelog would carry it."""
     return {merchant: partition.row_bytes(merchant) for merchant in partition.merchants()}
+
+
+def blank_record() -> Entitled:
+    """Return a record of its own, to write to."""
+    return cast(Entitled, np.zeros(1, np.dtype((np.record, RECORD)))[0])

@@ -27,7 +27,7 @@ from tests.scorers.test_recovery import Disk, stops
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scorers.entitlements import Entitled
+    from scorers.entitlements import Draft, Entitled
     from scorers.evaluation import Updates
     from scorers.partition import Amendment
 
@@ -181,7 +181,7 @@ def relay(
         )
 
     def amend(i: int) -> None:
-        refused = partition.amend(b"m0", amendments[i], event=i, offset=first + i)
+        refused = partition.amend(b"m0", amendments[i], offset=first + i)
         refusals.append(refused)
 
     events_, text = columns([relayed()] * len(amendments), first)
@@ -203,7 +203,7 @@ class Standing:
     def __init__(self, standing: int) -> None:
         self.standing = standing
 
-    def change(self, record: Entitled) -> None:
+    def change(self, record: Draft) -> None:
         record.standing[0] = self.standing
 
 

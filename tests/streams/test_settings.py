@@ -65,6 +65,10 @@ def test_the_password_may_come_alone_by_its_variable(
         ('[security]\nca_file = "/nowhere/ca.pem"', "there is no file /nowhere/ca.pem"),
         ('[security]\nsasl_username = "u"', "belong together: give all three or none"),
         ('[security]\npassword = "S3CRET-xyz"', "did you mean sasl_password"),
+        ("[prices]\ncpu_hour = -1", "setting prices.cpu_hour in .*: .*greater than or equal to 0"),
+        ("[prices]\ncpu_hour = inf", "prices.cpu_hour"),
+        ('[prices]\ncurrency = "{x}"', "prices.currency"),
+        ("[prices]\ncpu_hours = 1", "did you mean cpu_hour"),
         ('[security]\nsasl_password = ["S3CRET-xyz"]', "sasl_password"),
     ],
 )
@@ -119,6 +123,7 @@ def test_settings_pass_through_the_environment_of_a_process(
         topic_prefix="lab.",
         lenders=("harbour", "platform"),
         ticks=False,
+        prices={"currency": "元", "cpu_hour": 0.09},
         security={
             "sasl_mechanism": "PLAIN",
             "sasl_username": "duoshou",
@@ -128,6 +133,17 @@ def test_settings_pass_through_the_environment_of_a_process(
     for name, value in told.as_environment().items():
         monkeypatch.setenv(name, value)
     assert load_settings() == told
+
+
+def test_the_platform_is_always_among_the_lenders() -> None:
+    assert load_settings(lenders=("harbour",)).lenders == ("harbour", "platform")
+    assert load_settings(lenders=("platform", "harbour")).lenders == ("platform", "harbour")
+
+
+def test_a_price_may_come_alone_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUOSHOU_PRICES__CPU_HOUR", "0.09")
+    prices = load_settings().prices
+    assert (prices.cpu_hour, prices.storage_gb_month, prices.currency) == (0.09, 1.0, "yuan")
 
 
 def test_the_prefix_names_topics_and_group() -> None:

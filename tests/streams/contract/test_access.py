@@ -27,22 +27,30 @@ def holders(operation: Operation, topic: str) -> set[str]:
 
 
 @pytest.mark.parametrize("lender", TOPICS.lenders)
-def test_a_lender_reads_its_own_topic_only_and_writes_loan_events_only(lender: str) -> None:
+def test_a_lender_reads_its_own_topics_only_and_writes_only_what_lenders_say(lender: str) -> None:
     principal = f"User:lender-{lender}"
-    assert opened(Operation.READ, principal) == {f"lab.limit-updates.{lender}"}
-    assert opened(Operation.WRITE, principal) == {"lab.loan-events"}
+    own = {"limit-updates", "decisions", "fund-answers", "claim-answers"}
+    assert opened(Operation.READ, principal) == {f"lab.{name}.{lender}" for name in own}
+    said = {"lab.loan-events", "lab.applications", "lab.fund-events", "lab.claim-events"}
+    assert opened(Operation.WRITE, principal) == said
 
 
 def test_the_payment_system_writes_payments_and_reads_nothing() -> None:
-    assert opened(Operation.WRITE, "User:payment-system") == {"lab.payments"}
+    assert opened(Operation.WRITE, "User:payment-system") == {
+        "lab.payments",
+        "lab.merchant-events",
+    }
     assert opened(Operation.READ, "User:payment-system") == set()
 
 
 @pytest.mark.parametrize("lender", TOPICS.lenders)
-def test_nobody_but_the_worker_writes_limit_updates(lender: str) -> None:
-    topic = TOPICS.limit_updates(lender).name
-    assert holders(Operation.WRITE, topic) == {"User:worker"}
-    assert holders(Operation.READ, topic) == {f"User:lender-{lender}"}
+def test_nobody_but_the_worker_writes_what_lenders_read(lender: str) -> None:
+    own = (TOPICS.limit_updates, TOPICS.decisions, TOPICS.fund_answers, TOPICS.claim_answers)
+    for topic in (of_lender(lender) for of_lender in own):
+        assert holders(Operation.WRITE, topic.name) == {"User:worker"}
+        # The operator may check what a lender has received.
+        readers = holders(Operation.READ, topic.name)
+        assert readers - {"User:operator"} == {f"User:lender-{lender}"}
 
 
 def test_the_worker_and_nobody_else_writes_what_is_remembered() -> None:

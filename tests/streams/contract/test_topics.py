@@ -7,8 +7,17 @@ from streams.contract.topics import Cleanup, Topic, Topics
 ALL = list(Topics(partitions=8, prefix="lab-1.", lenders=("platform", "harbour")))
 
 
-def test_everything_keyed_by_merchant_has_as_many_partitions_as_payments() -> None:
-    assert {topic.partitions for topic in ALL if topic.key.startswith("merchant_id")} == {8}
+def test_all_that_a_worker_reads_of_a_merchant_has_as_many_partitions_as_payments() -> None:
+    read = [each for each in ALL if "worker" in each.readers and "merchant_id" in each.key]
+    assert len(read) >= 6
+    assert {topic.partitions for topic in read} == {8}
+
+
+def test_what_other_lenders_read_costs_the_broker_one_partition_a_topic() -> None:
+    topics = Topics(partitions=8, lenders=("platform", "harbour"))
+    assert topics.limit_updates("platform").partitions == 8
+    of_harbour = (topics.limit_updates, topics.decisions, topics.fund_answers, topics.claim_answers)
+    assert {topic("harbour").partitions for topic in of_harbour} == {1}
 
 
 @pytest.mark.parametrize("topic", ALL, ids=lambda topic: topic.name)

@@ -1,7 +1,11 @@
-"""Limit updates for the tests of a lender."""
+"""Limit updates and answers for the tests of a lender."""
+
+from typing import Any
 
 import msgspec
 
+from scorers.applications.messages import Decision, Ground, Outcome, Price, Product
+from scorers.funds.events import FundAnswer
 from streams.contract.examples import EXAMPLES
 from streams.contract.messages import LimitUpdate
 
@@ -14,7 +18,32 @@ def update(merchant: str, version: int, limit: int, **changes: object) -> LimitU
     )
 
 
-def encoded(one: LimitUpdate) -> bytes:
+def decision(merchant: str, application: str, **changes: Any) -> Decision:
+    """The platform's approval of an application."""
+    usual = Decision(
+        application_id=application, lender_id="platform", merchant_id=merchant,
+        product=Product.LOAN, outcome=Outcome.APPROVE, asked=800_000, amount=800_000,
+        currency="CNY", price=Price(1_500, 90, 29_589), expires_at=SECOND + 86_400_000,
+        reasons=(Ground("within_limits", "It fits."),), probability_of_default=0.02,
+        limit=900_000, limit_version=3, available=900_000, over_limit=0, model_version=1,
+        policy_version=2, as_of=SECOND, source_topic="payments", source_partition=1,
+        source_offset=77, stages={"total": 3.5},
+    )  # fmt: skip
+    return msgspec.structs.replace(usual, **changes)
+
+
+def fund_answer(merchant: str, event: str, **changes: Any) -> FundAnswer:
+    """The platform's answer to a redemption."""
+    usual = FundAnswer(
+        event_id=event, merchant_id=merchant, lender_id="platform", fund_id="f1", currency="CNY",
+        t_plus_0=1_000_000, t_plus_1=200_000, refused=0, reasons=[], holding=300_000,
+        remaining_t_plus_0=0, advance_provider="icbc", policy_version=1, as_of=SECOND,
+        source_topic="payments", source_partition=1, source_offset=78,
+    )  # fmt: skip
+    return msgspec.structs.replace(usual, **changes)
+
+
+def encoded(one: msgspec.Struct) -> bytes:
     """The same as the value of a record."""
     return msgspec.json.encode(one)
 

@@ -1,12 +1,15 @@
 """What the metrics say, and that they stay few."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from prometheus_client import generate_latest
 
 from features.events import Kind, Outcome
 from streams.observability import Health, Metrics
-from streams.observability.metrics import DEAD_LETTER_REASONS, Stage
+from streams.observability.metrics import DEAD_LETTER_REASONS, Refusable, Stage, Written
+from streams.settings import Prices
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -107,6 +110,46 @@ def test_every_outcome_that_ends_in_the_dead_letters_has_a_reason() -> None:
     assert {"applied", "misrouted", "slow", "duplicate"}.isdisjoint(DEAD_LETTER_REASONS)
 
 
+def test_limit_updates_are_counted_for_the_lenders_of_the_settings_only() -> None:
+    metrics = Metrics(lenders=("platform", "harbour"))
+    metrics.lender_updated("harbour", 3)
+    name = "duoshou_lender_limit_updates_total"
+    assert value(metrics, name, lender="harbour") == 3
+    assert value(metrics, name, lender="platform") == 0
+    with pytest.raises(ValueError, match="unknown lender 'mallory'"):
+        metrics.lender_updated("mallory", 1)
+    assert value(metrics, name, lender="mallory") is None
+
+
+def test_what_is_written_and_refused_is_there_before_it_happens() -> None:
+    metrics = Metrics()
+    for kind in get_args(Written):
+        assert value(metrics, "duoshou_written_bytes_total", kind=kind) == 0
+    for topic in get_args(Refusable):
+        assert value(metrics, "duoshou_refused_versions_total", topic=topic) == 0
+    metrics.written("rows", 700)
+    metrics.written("rows", 41)
+    metrics.version_refused("policies")
+    assert value(metrics, "duoshou_written_bytes_total", kind="rows") == 741
+    assert value(metrics, "duoshou_refused_versions_total", topic="policies") == 1
+
+
+def test_prices_are_those_of_the_settings() -> None:
+    metrics = Metrics(prices=Prices(currency="euro", cpu_hour=0.03, written_gb=0.01))
+    prices = {
+        sample.labels["of"]: sample.value
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.name == "duoshou_price" and sample.labels["currency"] == "euro"
+    }
+    assert prices == {
+        "cpu_hour": 0.03,
+        "memory_gb_month": 16.0,
+        "storage_gb_month": 1.0,
+        "written_gb": 0.01,
+    }
+
+
 def test_a_stage_that_does_not_exist_is_refused() -> None:
     stage: Stage = "ferment"  # type: ignore[assignment]
     with pytest.raises(ValueError, match="unknown stage 'ferment'"):
@@ -192,7 +235,7 @@ def test_series_do_not_grow_with_what_payments_say() -> None:
         metrics.input_read(partition, next_offset=1)
     page = generate_latest(metrics.registry)
     series = [line for line in page.splitlines() if not line.startswith(b"#")]
-    assert len(series) < 500
+    assert len(series) < 700
     assert len(page) < 100_000
     assert b"_created" not in page
 

@@ -13,7 +13,7 @@ from scorers.catalogue import BEGINNING, Moment, Policies
 from scorers.loans import Draw, LoanEvent, LoanKind
 from scorers.partition import Partition, Version
 from streams.settings import Settings
-from streams.state.holding import CheckpointRecord, Holding
+from streams.state.holding import CheckpointRecord, Holding, switch_key
 from streams.transport.fetching import FoldDecoder, folds
 from streams.worker import checkpoint as module
 from streams.worker.checkpoint import Checkpointer
@@ -40,11 +40,7 @@ class StubApp:
         self.settings = Settings(compression="none")
         self.batch_producer = self.outbox = self.fold_consumer = self.consumer = self
         self.versions = SimpleNamespace(newer_than=lambda _: False)
-        self.metrics = SimpleNamespace(
-            checkpoint_done=lambda *_: None,
-            committed=lambda *_: None,
-            version_activated=lambda _: None,
-        )
+        self.metrics = SimpleNamespace(checkpoint_done=lambda *_: None, committed=lambda *_: None)
         self.holdings = SimpleNamespace(active=lambda: [self.holding], drop=self.drop)
         self.dropped: list[int] = []
         self.ends: dict[str, int] = {}
@@ -202,15 +198,40 @@ async def test_no_newer_model_is_taken_up_before_the_log_of_the_former_owner_is_
     assert holding.replayed(), "all of it is in the checkpoint"
 
 
-async def test_what_is_taken_up_while_nothing_comes_is_named_at_the_place_that_is_held() -> None:
+async def test_a_switch_stays_on_record_in_one_batch_with_its_checkpoint() -> None:
     app = StubApp()
-    holding = app.holding
-    # Taken over from someone who had come to 5, where the log still ends.
-    holding.checkpoint, holding.log_end = CheckpointRecord(5, {}, 0, BEGINNING), 6
-    newer = Version(policies=Policies([], Moment(3, 1_000)))
-    app.versions = SimpleNamespace(newer_than=lambda _: True, newest=lambda _: newer)
-    await app.take()
-    assert holding.checkpoint is not None
-    assert (holding.checkpoint.offset, holding.checkpoint.policies) == (5, Moment(3, 1_000))
-    assert holding.partition.version is newer
-    assert holding.replayed(), "or it would never take up another one"
+    version = Version(policies=Policies([], Moment(4, 1_000)))
+    app.versions = SimpleNamespace(newer_than=lambda _: app.log == [], newest=lambda _: version)
+    app.holding.log_end = 0
+    app.metrics.version_activated = lambda _: None
+    app.holding.applied = 7
+    assert await app.take() == ["rows"]
+    app.holding.applied = 9
+    assert await app.take() == ["rows"]
+    (first, second) = (batch for _, batch, _ in app.log)
+    assert (first.record_count(), second.record_count()) == (2, 1)
+    restored = Holding(NUMBER, Partition(load_zone("Asia/Shanghai")))
+    (fold,) = folds(TP("rows", 0), bytes(first._build()), (), 0, FoldDecoder({}, 1 << 20))
+    assert switch_key(1) in fold.text.tobytes()
+    restored.restore_rows(fold)
+    assert len(restored.partition) == 0
+    assert restored.checkpoint is not None
+    assert restored.checkpoint.offset == 7
+    assert restored.checkpoint.policies == (4, 1_000)
+    assert restored.checkpoint.switches == 1
+    assert app.holding.checkpoint is not None
+    assert app.holding.checkpoint.switches == 1
+
+
+async def test_a_switch_behind_a_restart_takes_effect_where_the_partition_stands() -> None:
+    """One that named an earlier offset would lose against the checkpoint before it."""
+    app = StubApp()
+    version = Version(policies=Policies([], Moment(4, 1_000)))
+    app.versions = SimpleNamespace(newer_than=lambda _: True, newest=lambda _: version)
+    app.metrics.version_activated = lambda _: None
+    app.holding.checkpoint = CheckpointRecord(362, {}, 0, BEGINNING, 2)
+    app.holding.applied, app.holding.log_end = -1, 363
+    assert await app.take() == ["rows"]
+    assert app.holding.checkpoint.offset == 362
+    assert app.holding.checkpoint.policies == (4, 1_000)
+    assert app.holding.checkpoint.switches == 3

@@ -1,0 +1,142 @@
+"""The rows of the dashboard about lenders and about what it costs; `build.py` puts them together."""
+
+from typing import Final
+
+from panels import MONTH_S, RATE, WORKER, Panels, Query, cost_a_second, quantile, rate
+
+ANSWERED: Final = 'outcome=~"approve|counter_offer|refer|decline"'
+APPLIED: Final = 'outcome="applied"'
+
+
+def lenders(panels: Panels) -> None:
+    """What merchants and lenders ask for, and what they are answered."""
+    panels.row("Lenders")
+    panels.series(
+        "Policies in force",
+        "none",
+        [
+            Query(f"duoshou_policies{{{WORKER}}}", "in force, {{instance}}"),
+            Query(
+                f"max by (topic) (duoshou_refused_versions_total{{{WORKER}}})", "{{topic}} refused"
+            ),
+        ],
+        "Of all lenders and products, and records of policies and models that do not count. "
+        "Runbook: DuoshouVersionRefused.",
+    )
+    panels.series(
+        "Limit updates by lender",
+        "ops",
+        [Query(rate("duoshou_lender_limit_updates_total", by="lender"), "{{lender}}")],
+        "Acknowledged limit updates a second, by lender; lenders are those of the settings.",
+    )
+    panels.series(
+        "Merchant events",
+        "ops",
+        [
+            Query(
+                rate("duoshou_merchant_events_total", by="kind, outcome"), "{{kind}}, {{outcome}}"
+            )
+        ],
+        "Registrations, consents, codes and closures a second by what became of them. "
+        "Runbook: DuoshouDeadLetters.",
+    )
+    panels.series(
+        "Applications by outcome",
+        "ops",
+        [Query(rate("duoshou_applications_total", by="outcome"), "{{outcome}}")],
+        "Applications a second by their answer, or by what became of them. "
+        "Runbook: DuoshouDeadLetters.",
+    )
+    panels.series(
+        "Share of answers",
+        "percentunit",
+        [
+            Query(
+                f"{rate('duoshou_applications_total', by='outcome', where=ANSWERED)} "
+                f"/ on () group_left () {rate('duoshou_applications_total', where=ANSWERED)}",
+                "{{outcome}}",
+            )
+        ],
+        "Of the answers to new applications. refer: a person decides; what is ordinary stands in "
+        "the policy.",
+    )
+    panels.series(
+        "Application to decision",
+        "s",
+        [
+            Query(quantile("0.5", "duoshou_application_to_decision_seconds"), "p50"),
+            Query(quantile("0.99", "duoshou_application_to_decision_seconds"), "p99"),
+            Query(quantile("0.999", "duoshou_application_to_decision_seconds"), "p99.9"),
+        ],
+        "From the application's Kafka timestamp to its decision being handed to the broker. "
+        "Runbooks: DuoshouDecisionsSlow, DuoshouDecisionsLate.",
+    )
+    panels.series(
+        "Approved",
+        "none",
+        [Query(rate("duoshou_approved_minor_units_total"), "minor units a second")],
+        "Amounts approved, in minor units of whatever currency, a second.",
+    )
+    panels.series(
+        "Circuit breakers opened",
+        "none",
+        [
+            Query(
+                f"sum by (instance) (increase(duoshou_circuit_breakers_opened_total{{{WORKER}}}"
+                f"{RATE}))",
+                "{{instance}}",
+            )
+        ],
+        "Times that approvals left the band of their policy. Runbook: DuoshouBreakerOpened.",
+    )
+    panels.series(
+        "Fund events",
+        "ops",
+        [Query(rate("duoshou_fund_events_total", by="kind, outcome"), "{{kind}}, {{outcome}}")],
+        "Subscriptions and redemptions a second by what became of them. "
+        "Runbook: DuoshouDeadLetters.",
+    )
+
+
+def cost(panels: Panels) -> None:
+    """What the machines cost, by the prices of the settings."""
+    panels.row("Cost")
+    panels.series(
+        "A month like now",
+        "none",
+        [
+            Query(f"{cost_a_second(part)} * {MONTH_S}", part)
+            for part in ("cpu", "memory", "written")
+        ],
+        "Of the workers, in the currency of the settings. Storage is not in it: `duoshou cost` "
+        "asks the broker for that.",
+        span=6,
+    )
+    everything = " + ".join(cost_a_second(part) for part in ("cpu", "memory", "written"))
+    panels.series(
+        "A million limits decided",
+        "none",
+        [
+            Query(
+                f"1e6 * ({everything}) / {rate('duoshou_events_total', where=APPLIED)}",
+                "a million limits",
+            )
+        ],
+        "Everything over the payments, refunds and so on that were applied.",
+        span=6,
+    )
+    panels.series(
+        "A month of a merchant",
+        "none",
+        [Query(f"({everything}) * {MONTH_S} / sum(duoshou_rows{{{WORKER}}})", "a merchant")],
+        "Everything over the merchants whose rows are held.",
+        span=6,
+    )
+    panels.series(
+        "Written to the broker",
+        "Bps",
+        [Query(rate("duoshou_written_bytes_total", by="kind"), "{{kind}}")],
+        "Bytes a second by kind of topic, as they are on the wire, before they are copied to "
+        "other replicas.",
+        span=6,
+    )

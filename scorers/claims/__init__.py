@@ -1,0 +1,1 @@
+"""Claims on insurance cover: what of each is covered."""
