@@ -218,6 +218,7 @@ def await_relayed(
     topics = settings.topics
     for topic in (
         topics.merchant_events, topics.applications, topics.loan_events, topics.fund_events,
+        topics.claim_events,
     ):  # fmt: skip
         deadline = time.monotonic() + timeout_s
         with Positions(settings, topic) as positions:
