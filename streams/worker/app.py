@@ -162,6 +162,7 @@ def written_kinds(topics: Topics) -> dict[str, Written]:
         kinds[topics.limit_updates(lender).name] = "limit_updates"
         kinds[topics.decisions(lender).name] = "decisions"
         kinds[topics.fund_answers(lender).name] = "fund_answers"
+        kinds[topics.claim_answers(lender).name] = "claim_answers"
     return kinds
 
 
