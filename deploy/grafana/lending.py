@@ -90,10 +90,13 @@ def lenders(panels: Panels) -> None:
         "Times that approvals left the band of their policy. Runbook: DuoshouBreakerOpened.",
     )
     panels.series(
-        "Fund events",
+        "Fund events and claims",
         "ops",
-        [Query(rate("duoshou_fund_events_total", by="kind, outcome"), "{{kind}}, {{outcome}}")],
-        "Subscriptions and redemptions a second by what became of them. "
+        [
+            Query(rate("duoshou_fund_events_total", by="kind, outcome"), "{{kind}}, {{outcome}}"),
+            Query(rate("duoshou_claims_total", by="outcome"), "claim, {{outcome}}"),
+        ],
+        "Subscriptions, redemptions and claims a second by what became of them. "
         "Runbook: DuoshouDeadLetters.",
     )
 

@@ -35,12 +35,17 @@ from tests.prometheus_server import PrometheusServer
 pytestmark = pytest.mark.prometheus
 
 MERCHANTS = 40
+DAYS = 300
+PAYMENTS_A_DAY = 10
 DAY_MS = 86_400_000
 # The worker has taken up, while it ran, a model that the trainer published.
 WORKER_FOLLOWS = {"model": "duoshou_model_version{job='duoshou'} > 0"}
-BANK = "bank"
+# Not the lender of the loans: of those so many default that it would have nothing left to lend.
+BANK = "harbour"
 POLICIES = (
-    Policy(version=1, lender=BANK, advance_rate=0.5),
+    # Nor may what is learnt from them take everybody's limit away.
+    Policy(version=1, pd_cut_off=1.0),
+    Policy(version=1, lender=BANK, pd_cut_off=1.0),
     Policy(
         version=1,
         lender=BANK,
@@ -117,7 +122,7 @@ def trainer(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture
 def traffic(settings: Settings) -> Iterator[None]:
-    """Payments of the last twenty days, day by day, and now and then something broken.
+    """Payments of many days up to now, day by day, more than a test lasts, and now and then something broken.
 
     Every now and then each merchant draws a loan and at once ends the one before; every fourth of
     them defaults. It ends before anything could drift: merchants whose weeks are played in seconds
@@ -128,21 +133,21 @@ def traffic(settings: Settings) -> Iterator[None]:
 
     def send() -> None:
         producer = KafkaProducer(bootstrap_servers=settings.bootstrap_servers, linger_ms=5)
-        began, sent = int(time() * 1000) - 20 * DAY_MS, 0
-        while not done.wait(0.02):
+        began, sent = int(time() * 1000) - DAYS * DAY_MS, 0
+        while not done.wait(0.05):
+            at = min(began + sent * DAY_MS // PAYMENTS_A_DAY, int(time() * 1000))
             for merchant in range(MERCHANTS):
-                at = min(began + sent * DAY_MS // 20, int(time() * 1000))
                 event = payment(merchant, sent, at)
                 producer.send(topic, key=event.merchant_id.encode(), value=encoded(event))
             if sent % 20 == 0:
                 producer.send(topic, key=b"merchant-0", value=b"{")
             lends = sent % 20 == 0 and sent // 20 * MERCHANTS < WARM_UP
             for merchant in range(MERCHANTS if lends else 0):
-                for loan in loan_events(merchant, sent // 20):
+                for loan in loan_events(merchant, sent // 20, at):
                     producer.send(loans, key=loan.merchant_id.encode(), value=encoded(loan))
             if sent % 10 == 0:
                 for merchant in range(MERCHANTS):
-                    for name, asked in asked_of_the_bank(settings, merchant, sent):
+                    for name, asked in asked_of_the_bank(settings, merchant, sent, at):
                         producer.send(name, key=asked.merchant_id.encode(), value=encoded(asked))
             sent += 1
         producer.close()
@@ -161,7 +166,8 @@ def payment(merchant: int, number: int, at: int) -> PaymentEvent:
         payment_id=f"{merchant}-{number}-{at}",
         kind=PaymentKind.PAYMENT,
         merchant_id=f"merchant-{merchant}",
-        amount=2_000 + 37 * number % 9_000,
+        # More with every day, so that limits never come to rest.
+        amount=(2_000 + 37 * number % 9_000) * (1 + number // PAYMENTS_A_DAY),
         currency="CNY",
         occurred_at=at,
         code_id="till",
@@ -169,7 +175,7 @@ def payment(merchant: int, number: int, at: int) -> PaymentEvent:
     )
 
 
-def loan_events(merchant: int, number: int) -> Iterator[LoanEvent]:
+def loan_events(merchant: int, number: int, at: int) -> Iterator[LoanEvent]:
     """The draw of one loan, and the end of the one before."""
     end = LoanKind.DEFAULTED if (merchant + number) % 4 == 0 else LoanKind.SETTLED
     for kind, loan in ((LoanKind.DRAWN, number), (end, number - 1)):
@@ -182,29 +188,29 @@ def loan_events(merchant: int, number: int) -> Iterator[LoanEvent]:
                 merchant_id=f"merchant-{merchant}",
                 product="loan",
                 currency="CNY",
-                occurred_at=int(time() * 1000),
-                amount=50_000,
+                occurred_at=at,
+                amount=2_000,
             )
 
 
 def asked_of_the_bank(
-    settings: Settings, merchant: int, number: int
+    settings: Settings, merchant: int, number: int, at: int
 ) -> Iterator[tuple[str, MerchantEvent | Application | FundEvent]]:
     """What a merchant tells the bank and asks of it, by topic: its enrolment comes first."""
-    topics, now, who = settings.topics, int(time() * 1000), f"merchant-{merchant}"
+    topics, who = settings.topics, f"merchant-{merchant}"
     if number == 0:
         yield (
             topics.merchant_events.name,
             MerchantEvent(
                 event_id=f"enrolled-{merchant}", kind=MerchantKind.ENROLLED, merchant_id=who,
-                occurred_at=now, lender_id=BANK, product=Product.LOAN,
+                occurred_at=at, lender_id=BANK, product=Product.LOAN,
             ),
         )  # fmt: skip
     yield (
         topics.applications.name,
         Application(
             application_id=f"a{number}", lender_id=BANK, merchant_id=who,
-            product=AppliedFor.LOAN, currency="CNY", amount=20_000, applied_at=now,
+            product=AppliedFor.LOAN, currency="CNY", amount=10_000, applied_at=at,
         ),
     )  # fmt: skip
     for kind in FundKind:
@@ -212,7 +218,7 @@ def asked_of_the_bank(
             topics.fund_events.name,
             FundEvent(
                 event_id=f"{kind}-{number}", kind=kind, merchant_id=who, lender_id=BANK,
-                fund_id="cash", currency="CNY", amount=5_000, occurred_at=now,
+                fund_id="cash", currency="CNY", amount=5_000, occurred_at=at,
                 advance_provider="icbc",
             ),
         )  # fmt: skip
