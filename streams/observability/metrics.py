@@ -42,8 +42,8 @@ Refusable = Literal["models", "policies"]
 """What an operator or a trainer publishes and a worker may refuse."""
 
 Written = Literal[
-    "payments", "limit_updates", "decisions", "fund_answers", "claim_answers", "dead_letters", "examples",
-    "rows", "ledger", "payment_ids",
+    "payments", "limit_updates", "decisions", "fund_answers", "claim_answers", "dead_letters",
+    "examples", "rows", "ledger", "payment_ids",
 ]  # fmt: skip
 """Kinds of topics that a worker writes to; of `payments` what it relays, ticks and says itself."""
 

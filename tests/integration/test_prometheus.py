@@ -122,7 +122,7 @@ def trainer(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture
 def traffic(settings: Settings) -> Iterator[None]:
-    """Payments of many days up to now, day by day, more than a test lasts, and now and then something broken.
+    """Payments of many days up to now, day by day, and now and then something broken.
 
     Every now and then each merchant draws a loan and at once ends the one before; every fourth of
     them defaults. It ends before anything could drift: merchants whose weeks are played in seconds
