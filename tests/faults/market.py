@@ -99,7 +99,7 @@ class Market:
             [
                 TopicPartition(topics.decisions(lender).name, n)
                 for lender in self._settings.lenders
-                for n in range(self._settings.partitions)
+                for n in range(topics.decisions(lender).partitions)
             ]
         )
         reader.seek_to_beginning()

@@ -105,21 +105,17 @@ class LendingWorker(WatchedWorker):
         self.fund_answers: defaultdict[tuple[str, str], list[FundAnswer]] = defaultdict(list)
         self.refused: dict[bytes | None, str] = {}
         self.policies_read = -1
-        topics = settings.topics
+        topics, known = settings.topics, {tp.topic for tp in self._behind}
         self._of_lenders: dict[str, Any] = {}
         for lender in settings.lenders:
-            self._of_lenders |= {
-                topics.limit_updates(lender).name: LimitUpdate,
-                topics.decisions(lender).name: Decision,
-                topics.fund_answers(lender).name: FundAnswer,
-            }
-        known = {tp.topic for tp in self._behind}
-        self._behind += [
-            TopicPartition(name, n)
-            for name in self._of_lenders
-            if name not in known
-            for n in range(settings.partitions)
-        ]
+            for topic, kind in (
+                (topics.limit_updates(lender), LimitUpdate),
+                (topics.decisions(lender), Decision),
+                (topics.fund_answers(lender), FundAnswer),
+            ):
+                self._of_lenders[topic.name] = kind
+                if topic.name not in known:
+                    self._behind += [TopicPartition(topic.name, n) for n in range(topic.partitions)]
 
     def __enter__(self) -> Self:
         super().__enter__()

@@ -23,7 +23,7 @@ from streams.dead_letters import DeadLetter, dead_letters
 from streams.decode.payments import decode_relayed
 from streams.decode.routing import mark_misrouted
 from streams.observability.metrics import Metrics
-from streams.state.holding import CHECKPOINT_KEY, CheckpointRecord, Holding
+from streams.state.holding import CHECKPOINT_KEY, LONGEST_MERCHANT_ID, CheckpointRecord, Holding
 from streams.transport.fold import Fold
 from streams.wire.records import Records
 from streams.worker.decoding import decode_fold
@@ -293,7 +293,7 @@ def _read_durable(settings: Settings, found: Found) -> None:
     found.entries = {number: entries_of(each.ledger) for number, each in enumerate(accounts)}
     partition = Partition(load_zone(settings.zone))
     for record in everything(settings, settings.topics.rows_changelog):
-        if record.key != CHECKPOINT_KEY:
+        if len(record.key) <= LONGEST_MERCHANT_ID:
             text = np.frombuffer(record.key + record.value, np.uint8)
             lengths = [np.full(1, len(part), np.int32) for part in (record.key, record.value)]
             at = [np.zeros(1, np.int64), np.full(1, len(record.key), np.int64)]
