@@ -15,7 +15,7 @@ from tests.faults.ledger import Writer, write
 from tests.faults.outcome import Positions, await_committed, read_outcome
 from tests.faults.payments import MERCHANT, nonsense, payments
 
-RESTARTS = 5
+RESTARTS = 3
 LAG_REPORTED_AFTER_S = 2.5
 RATE = 800.0
 

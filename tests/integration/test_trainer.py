@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from streams.brokers.apache import ApacheKafka
 
 WITHIN_S = 90.0
-KILLS = 3
+KILLS = 2
 
 
 @pytest.fixture
