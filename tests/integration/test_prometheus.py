@@ -35,17 +35,18 @@ from tests.prometheus_server import PrometheusServer
 pytestmark = pytest.mark.prometheus
 
 MERCHANTS = 40
-DAYS = 300
-PAYMENTS_A_DAY = 10
+DAYS = 20
+PAYMENTS_A_DAY = 20
 DAY_MS = 86_400_000
 # The worker has taken up, while it ran, a model that the trainer published.
 WORKER_FOLLOWS = {"model": "duoshou_model_version{job='duoshou'} > 0"}
 # Not the lender of the loans: of those so many default that it would have nothing left to lend.
 BANK = "harbour"
 POLICIES = (
-    # Nor may what is learnt from them take everybody's limit away.
-    Policy(version=1, pd_cut_off=1.0),
-    Policy(version=1, lender=BANK, pd_cut_off=1.0),
+    # Nor may what is learnt from them take everybody's limit away. The worker's ticks are of
+    # today, so that a raise would have to wait for tomorrow.
+    Policy(version=1, pd_cut_off=1.0, cool_down_ms=0),
+    Policy(version=1, lender=BANK, pd_cut_off=1.0, cool_down_ms=0),
     Policy(
         version=1,
         lender=BANK,
@@ -58,7 +59,7 @@ LENDERS_ARE_SERVED = {
     "policies": "duoshou_policies == 3",
     "refused": "duoshou_refused_versions_total{topic='policies'} == 1",
     "enrolled": f"sum(duoshou_merchant_events_total{{outcome='applied'}}) >= {MERCHANTS}",
-    "limits": "duoshou_lender_limit_updates_total{lender='bank'} > 0",
+    "limits": "duoshou_lender_limit_updates_total{lender='harbour'} > 0",
     "approved": "sum(duoshou_applications_total{outcome='approve'}) > 0",
     "amount": "duoshou_approved_minor_units_total > 0",
     "funds": "duoshou_fund_events_total{kind='redemption_requested', outcome='applied'} > 0",
@@ -122,7 +123,7 @@ def trainer(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.fixture
 def traffic(settings: Settings) -> Iterator[None]:
-    """Payments of many days up to now, day by day, and now and then something broken.
+    """Payments of the last twenty days, day by day, and now and then something broken.
 
     Every now and then each merchant draws a loan and at once ends the one before; every fourth of
     them defaults. It ends before anything could drift: merchants whose weeks are played in seconds
