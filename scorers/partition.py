@@ -314,9 +314,9 @@ class Partition:
         rows = self._rows.packed(numbers)
         self._rows.clear_dirty(numbers)
         enrolled = self._entitlements.have_one(numbers)
-        plain = ChangedRows(*self._rows.keys_of(numbers[~enrolled]), rows[~enrolled])
         if not enrolled.any():
-            return [plain]
+            return [ChangedRows(*self._rows.keys_of(numbers), rows)]
+        plain = ChangedRows(*self._rows.keys_of(numbers[~enrolled]), rows[~enrolled])
         wide = np.hstack([rows[enrolled], self._entitlements.packed(numbers[enrolled])])
         return [plain, ChangedRows(*self._rows.keys_of(numbers[enrolled]), wide)]
 

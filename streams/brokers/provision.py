@@ -29,6 +29,13 @@ from streams.settings import Settings
 METADATA_TIMEOUT_S = 10
 
 
+AT_ONCE = 200
+"""Topics created in one request: a broker refuses several thousand."""
+
+LONGEST_ERROR = 300
+"""Characters of a client's error that are shown: it repeats the whole request."""
+
+
 class Action(StrEnum):
     """What is to be done about a topic."""
 
@@ -213,7 +220,8 @@ def administration(settings: Settings) -> Iterator[KafkaAdminClient]:
         ) from error
     except KafkaError as error:
         raise BrokerError(
-            f"The broker {settings.bootstrap_servers} did not do what it was asked: {error}."
+            f"The broker {settings.bootstrap_servers} did not do what it was asked: "
+            f"{str(error)[:LONGEST_ERROR]}."
         ) from error
 
 
@@ -239,7 +247,7 @@ def _existing(
 
 
 def _create(admin: KafkaAdminClient, topics: list[Topic]) -> None:
-    if topics:
+    for first in range(0, len(topics), AT_ONCE):
         admin.create_topics(
             {
                 topic.name: {
@@ -247,7 +255,7 @@ def _create(admin: KafkaAdminClient, topics: list[Topic]) -> None:
                     "replication_factor": -1,
                     "configs": topic.configuration,
                 }
-                for topic in topics
+                for topic in topics[first : first + AT_ONCE]
             },
             wait_for_metadata=True,
         )

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from streams.wire.encode import EncodedBatch
 
 
+Source = int | tuple[str, int]
+
 LANE = 64
 """Batches that may wait for one output partition before the payments wait for them."""
 
@@ -40,13 +42,13 @@ class Outbox:
 
     def __init__(self, producer: Callable[[], Producer]) -> None:
         self._producer = producer
-        self._owed: defaultdict[int, set[asyncio.Future[None]]] = defaultdict(set)
+        self._owed: defaultdict[Source, set[asyncio.Future[None]]] = defaultdict(set)
         self._lanes: dict[tuple[str, int], asyncio.Queue[_Posted]] = {}
         self._senders: list[asyncio.Task[None]] = []
 
     async def publish(
         self,
-        source: int,
+        source: Source,
         topic: str,
         partition: int,
         batch: EncodedBatch,
@@ -55,7 +57,8 @@ class Outbox:
         """Queue a batch; waits only while `LANE` batches wait in front of it.
 
         Args:
-            source: the input partition that the batch came from.
+            source: what the batch came from: a partition of `payments` by its number, of another
+                topic by that and its name.
             topic: Kafka topic to write to.
             partition: Kafka partition to write to.
             batch: the records.
@@ -83,7 +86,7 @@ class Outbox:
                 end_process(f"records could not be written to {topic}-{partition}", error)
             future.add_done_callback(partial(_written, topic, partition, posted))
 
-    def owed(self, source: int) -> set[asyncio.Future[None]]:
+    def owed(self, source: Source) -> set[asyncio.Future[None]]:
         """Return what has been published from an input partition and is not acknowledged."""
         return set(self._owed[source])
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 from aiokafka.partitioner import murmur2
@@ -93,21 +93,18 @@ class EventRelay:
         self._committed: dict[int, int] = {}
 
     async def process(self, fold: Fold, _generation: int) -> None:
-        """Relay a fold, and wait until the broker has all of it.
+        """Relay a fold; that the broker has all of it is waited for before the next commit.
 
         Of an earlier generation too: what is relayed twice counts once.
         """
         if not await self._app.inputs.next_in_line(fold):
             return
         homes, letters = self._sorted(fold)
-        topic = self._app.payments_topic
-        writes = [await self._send(topic, home, messages) for home, messages in homes.items()]
-        writes.append(
-            await self._send(
-                self._app.dead_letters_topic, fold.partition, [each.message for each in letters]
-            )
+        for home, messages in homes.items():
+            await self._send(fold, self._app.payments_topic, home, messages)
+        await self._send(
+            fold, self._app.dead_letters_topic, fold.partition, [each.message for each in letters]
         )
-        await asyncio.gather(*(future for futures in writes for future in futures))
         for letter in letters:
             self._app.metrics.dead_lettered(letter.reason)
         self._app.inputs.passed(fold)
@@ -139,14 +136,10 @@ class EventRelay:
             )
         return homes, letters
 
-    async def _send(
-        self, topic: str, partition: int, messages: list[Message]
-    ) -> list[asyncio.Future[Any]]:
-        producer, compression = self._app.batch_producer, self._app.settings.compression
-        return [
-            await producer.send_batch(batch, topic, partition)
-            for batch in encode_messages(messages, compression=compression)
-        ]
+    async def _send(self, fold: Fold, topic: str, home: int, messages: list[Message]) -> None:
+        compression = self._app.settings.compression
+        for batch in encode_messages(messages, compression=compression):
+            await self._app.outbox.publish((self.topic, fold.partition), topic, home, batch)
 
     async def run(self) -> None:
         """Commit what has been relayed, for ever."""
@@ -162,6 +155,8 @@ class EventRelay:
             if self._committed.get(partition) != offset
         }
         for partition, offset in due.items():
+            if owed := self._app.outbox.owed((self.topic, partition)):
+                await asyncio.gather(*owed)
             tp = TP(self.topic, partition)
             if tp in self._app.consumer.assignment():
                 await self._app.fold_consumer.commit_checkpoint({tp: offset})
