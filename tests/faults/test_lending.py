@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.faults.conftest import MakeSettings
 
 EVENTS, MERCHANTS, RATE = 8_000, 100, 50.0
-KILLS = 5
+KILLS = 4
 LENDERS = ("platform", "bank-a", PATIENT)
 DAY_MS = 86_400_000
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tests.faults.conftest import MakeSettings
 
 EVENTS, MERCHANTS, RATE = 24_000, 200, 400.0
-KILLS = 4
+KILLS = 2
 PAUSE_S = 0.03
 
 

@@ -123,7 +123,8 @@ def read(settings: Settings, topic: str, group: str | None = None) -> list[bytes
     """
     consumer = KafkaConsumer(**consumer_settings(settings), group_id=group)
     try:
-        partitions = [TopicPartition(topic, number) for number in range(settings.partitions)]
+        (known,) = (each for each in settings.topics if each.name == topic)
+        partitions = [TopicPartition(topic, number) for number in range(known.partitions)]
         consumer.assign(partitions)
         ends = consumer.end_offsets(partitions)
         if group is not None:
@@ -194,8 +195,8 @@ def test_a_lender_may_use_its_own_groups_and_nobody_elses(
 
 
 MAY_WRITE = {
-    "lender-platform": {"loan-events"},
-    "payment-system": {"payments"},
+    "lender-platform": {"applications", "claim-events", "fund-events", "loan-events"},
+    "payment-system": {"merchant-events", "payments"},
     "trainer": {"dead-letters", "models"},
 }
 
@@ -327,7 +328,8 @@ def test_the_lists_are_shown_without_a_broker() -> None:
 
 
 def test_access_lists_need_a_right_of_their_own(guarded: ApacheKafka, installed: Settings) -> None:
-    done = command(as_(guarded, "operator"), "topics", "access", "--apply")
+    lacking = as_(guarded, "operator").model_copy(update={"topic_prefix": "elsewhere."})
+    done = command(lacking, "topics", "access", "--apply")
     assert done.returncode == 1
     assert "does not let us do that" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

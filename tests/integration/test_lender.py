@@ -67,7 +67,7 @@ def send(settings: Settings, values: Iterable[bytes | None], topic: Topic | None
     producer = KafkaProducer(**producer_settings(settings))
     try:
         for value in values:
-            producer.send(topic.name, value, b"m1", partition=1)
+            producer.send(topic.name, value, b"m1", partition=1 % topic.partitions)
         producer.flush(WITHIN_S)
     finally:
         producer.close()
@@ -199,8 +199,8 @@ def test_a_restart_goes_on_where_it_stopped(settings: Settings, tmp_path: Path) 
     assert kept.limits == NEWEST
     assert kept.positions == {
         settings.topics.limit_updates("platform").name: {0: 0, 1: len(values), 2: 0, 3: 0},
-        settings.topics.decisions("platform").name: dict.fromkeys(range(4), 0),
-        settings.topics.fund_answers("platform").name: dict.fromkeys(range(4), 0),
+        settings.topics.decisions("platform").name: {0: 0},
+        settings.topics.fund_answers("platform").name: {0: 0},
     }
 
 

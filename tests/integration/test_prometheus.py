@@ -15,6 +15,7 @@ from kafka import KafkaProducer
 
 from scorers.applications.messages import Application
 from scorers.applications.messages import Product as AppliedFor
+from scorers.claims.events import ClaimEvent
 from scorers.drift import WARM_UP
 from scorers.funds.events import FundEvent, FundKind
 from scorers.funds.terms import FundTerms
@@ -62,6 +63,7 @@ LENDERS_ARE_SERVED = {
     "limits": "duoshou_lender_limit_updates_total{lender='harbour'} > 0",
     "approved": "sum(duoshou_applications_total{outcome='approve'}) > 0",
     "amount": "duoshou_approved_minor_units_total > 0",
+    "claims": "duoshou_claims_total{outcome='answered'} > 0",
     "funds": "duoshou_fund_events_total{kind='redemption_requested', outcome='applied'} > 0",
     **{kind: f"duoshou_written_bytes_total{{kind='{kind}'}} > 0" for kind in get_args(Written)},
 }
@@ -127,7 +129,7 @@ def traffic(settings: Settings) -> Iterator[None]:
 
     Every now and then each merchant draws a loan and at once ends the one before; every fourth of
     them defaults. It ends before anything could drift: merchants whose weeks are played in seconds
-    do. All enrol with the bank, apply for a loan now and then, and put money into its fund.
+    do. All enrol with the bank, apply for a loan now and then, claim something, and put money into its fund.
     """
     done, topic = Event(), settings.topics.payments.name
     loans = settings.topics.loan_events.name
@@ -196,7 +198,7 @@ def loan_events(merchant: int, number: int, at: int) -> Iterator[LoanEvent]:
 
 def asked_of_the_bank(
     settings: Settings, merchant: int, number: int, at: int
-) -> Iterator[tuple[str, MerchantEvent | Application | FundEvent]]:
+) -> Iterator[tuple[str, MerchantEvent | Application | ClaimEvent | FundEvent]]:
     """What a merchant tells the bank and asks of it, by topic: its enrolment comes first."""
     topics, who = settings.topics, f"merchant-{merchant}"
     if number == 0:
@@ -212,6 +214,13 @@ def asked_of_the_bank(
         Application(
             application_id=f"a{number}", lender_id=BANK, merchant_id=who,
             product=AppliedFor.LOAN, currency="CNY", amount=10_000, applied_at=at,
+        ),
+    )  # fmt: skip
+    yield (
+        topics.claim_events.name,
+        ClaimEvent(
+            claim_id=f"c{number}", merchant_id=who, lender_id=BANK, currency="CNY", amount=5_000,
+            occurred_at=at, claimed_at=at,
         ),
     )  # fmt: skip
     for kind in FundKind:
