@@ -129,7 +129,8 @@ def traffic(settings: Settings) -> Iterator[None]:
 
     Every now and then each merchant draws a loan and at once ends the one before; every fourth of
     them defaults. It ends before anything could drift: merchants whose weeks are played in seconds
-    do. All enrol with the bank, apply for a loan now and then, claim something, and put money into its fund.
+    do. All enrol with the bank, apply for a loan now and then, claim something, and put money into
+    its fund.
     """
     done, topic = Event(), settings.topics.payments.name
     loans = settings.topics.loan_events.name

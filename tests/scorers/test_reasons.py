@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from scorers.limits import args_of
 from scorers.policy import BUILT_IN as BUILT_IN_POLICY
 from scorers.prior import BUILT_IN
-from scorers.reasons import PHRASES, effects, reason_code, reason_text, strongest
+from scorers.reasons import (
+    HOLD_OUT,
+    PHRASES,
+    REASONS_APART,
+    effects,
+    reason_code,
+    reason_text,
+    strongest,
+)
 from scorers.scorecard import FEATURE_NAMES, probability, weights_of
 from tests.scorers.merchants import FADING_SHOP, STEADY_STALL, feature_dicts, vector_of
 
@@ -35,10 +43,15 @@ def test_a_reason_is_a_plain_sentence() -> None:
     assert reason_code(many_payers) == "payers_28.high.raises"
 
 
-@pytest.mark.parametrize("reason", [-1, 6 * len(FEATURE_NAMES) + 2])
+@pytest.mark.parametrize("reason", [-1, HOLD_OUT + len(REASONS_APART)])
 def test_a_number_that_is_no_reason_is_refused(reason: int) -> None:
     with pytest.raises(ValueError, match=f"there is no reason {reason}"):
         reason_text(reason)
+
+
+def test_every_reason_apart_has_a_code_of_its_own() -> None:
+    assert sorted(REASONS_APART) == list(range(HOLD_OUT, HOLD_OUT + len(REASONS_APART)))
+    assert len({reason_code(reason) for reason in REASONS_APART}) == len(REASONS_APART)
 
 
 def test_a_large_volume_is_the_first_reason_of_a_large_limit() -> None:
