@@ -85,8 +85,14 @@ def access_list(topics: Topics, principals: Mapping[str, str]) -> list[Entry]:
         >>> for entry in access_list(Topics(), principals):
         ...     if entry.principal == "User:l-platform":
         ...         print(entry.operation, entry.resource, entry.name, entry.pattern)
+        WRITE TOPIC applications LITERAL
         WRITE TOPIC loan-events LITERAL
+        WRITE TOPIC fund-events LITERAL
+        WRITE TOPIC claim-events LITERAL
         READ TOPIC limit-updates.platform LITERAL
+        READ TOPIC decisions.platform LITERAL
+        READ TOPIC fund-answers.platform LITERAL
+        READ TOPIC claim-answers.platform LITERAL
         READ GROUP lender-platform. PREFIXED
         IDEMPOTENT_WRITE CLUSTER kafka-cluster LITERAL
     """
