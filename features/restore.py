@@ -26,12 +26,12 @@ class Records(NamedTuple):
 
 
 @kernel
-def _offset_in(text: NDArray[np.uint8], at: int) -> int:
-    """Return the offset field of the row that begins at `at`."""
-    top = int(text[at + _OFFSET_AT + 7])
+def offset_at(text: NDArray[np.uint8], at: int) -> int:
+    """Return the little-endian number of 64 bits that begins at `at`."""
+    top = int(text[at + 7])
     offset = top - 256 if top >= 128 else top
     for k in range(6, -1, -1):
-        offset = offset << 8 | int(text[at + _OFFSET_AT + k])
+        offset = offset << 8 | int(text[at + k])
     return offset
 
 
@@ -78,7 +78,7 @@ def restore_records(
             continue
         if row < 0:
             row = append(keys, text, key_at, key_length, hashed)
-        elif _offset_in(text, at) < _offset_in(raw[row], 0):
+        elif offset_at(text, at + _OFFSET_AT) < offset_at(raw[row], _OFFSET_AT):
             continue
         # Unsigned indices need no check for negative ones: so this becomes one copy.
         into, source = raw[row], text[at : at + _SIZE]

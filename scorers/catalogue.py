@@ -44,6 +44,7 @@ class Policies:
         others = [policy for name, policy in named.items() if name != EVERYBODYS]
         others.sort(key=lambda policy: policy.name.key)
         self._policies = (named[EVERYBODYS], *others)
+        self._by_name = named
         self.moment = moment
         self.table = table_of(self._policies)
 
@@ -64,7 +65,7 @@ class Policies:
 
     def find(self, name: PolicyName) -> Policy | None:
         """Return the policy of a lender and product, or None."""
-        return next((policy for policy in self._policies if policy.name == name), None)
+        return self._by_name.get(name)
 
 
 BUILT_IN_POLICIES = Policies([])
@@ -85,6 +86,7 @@ class Catalogue:
     def __init__(self, lenders: tuple[str, ...] | list[str]) -> None:
         self._lenders = frozenset(lenders)
         self._versions: defaultdict[PolicyName, list[tuple[int, Policy]]] = defaultdict(list)
+        self._names: dict[int, PolicyName] = {}
         self._changes: list[int] = []
         self._made: dict[tuple[int, int], Policies] = {}
         self.position = BEGINNING.position
@@ -116,7 +118,7 @@ class Catalogue:
                 f"version {policy.version} of {policy.lender}, {policy.product} does not follow"
                 f" version {version}"
             )
-        twin = next((name for name in self._versions if name.key == policy.name.key), policy.name)
+        twin = self._names.get(policy.name.key, policy.name)
         if twin != policy.name:
             raise ValueError(f"rows could not tell {policy.name} from {twin}")
 
@@ -132,6 +134,7 @@ class Catalogue:
             return
         self.check(policy)
         self._versions[policy.name].append((position, policy))
+        self._names[policy.name.key] = policy.name
         self._changes.append(-1 if policy.valid_from is None else policy.valid_from)
         self._changes.sort()
         self.position = position

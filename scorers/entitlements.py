@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import numpy as np
 
-from features.compiler import JIT, inlined, kernel, pasted
+from features.compiler import JIT, kernel, pasted
 from features.hashing import hash_bytes
 from features.keys import find
 from features.layout import ROW
+from features.restore import offset_at
 from features.upgrade import upgraded
 
 if TYPE_CHECKING:
@@ -117,10 +118,8 @@ class Draft:
     limit: NDArray[np.int64] = field(default_factory=_filled(0, np.int64))
     raised_at: NDArray[np.int64] = field(default_factory=_filled(-1, np.int64))
     version: NDArray[np.uint32] = field(default_factory=_filled(0, np.uint32))
-    standing: NDArray[np.int32] = field(default_factory=_filled(FULL, np.int32, ENTITLEMENTS + 1))
-    standing_offset: NDArray[np.int64] = field(
-        default_factory=_filled(-1, np.int64, ENTITLEMENTS + 1)
-    )
+    standing: NDArray[np.int32] = field(default_factory=_filled(FULL, np.int32, _STANDINGS))
+    standing_offset: NDArray[np.int64] = field(default_factory=_filled(-1, np.int64, _STANDINGS))
     version_floor: int = 0
     since: int = -1
 
@@ -144,15 +143,6 @@ else:
     def as_records(table: NDArray[np.uint8]) -> EntitledViews:
         """Return the records whose bytes are `table`."""
         return cast(EntitledViews, table.view(_RECORD).view(np.recarray))
-
-
-@inlined
-def _offset_at(text: NDArray[np.uint8], at: int) -> int:
-    top = int(text[at + 7])
-    offset = top - 256 if top >= 128 else top
-    for k in range(6, -1, -1):
-        offset = offset << 8 | int(text[at + k])
-    return offset
 
 
 _OFFSET_AT: Final = int(RECORD.fields["offset"][1]) if RECORD.fields else 0
@@ -193,7 +183,7 @@ def restore_records(
             number = used
             used += 1
             of_row[row] = used
-        elif _offset_at(text, at[i] + _OFFSET_AT) < _offset_at(raw[number], _OFFSET_AT):
+        elif offset_at(text, at[i] + _OFFSET_AT) < offset_at(raw[number], _OFFSET_AT):
             continue
         into = raw[number]
         for k in range(_SIZE):

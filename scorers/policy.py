@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from enum import StrEnum
+from functools import cache
 from typing import NamedTuple
 
 import msgspec
@@ -46,6 +47,11 @@ class Product(StrEnum):
     FUND_SWEEP = "fund_sweep"
 
 
+@cache
+def _key_of(lender: str, product: Product) -> int:
+    return hash_of(f"{lender}\0{product}".encode())
+
+
 class PolicyName(NamedTuple):
     """What names a policy through all its versions."""
 
@@ -59,7 +65,7 @@ class PolicyName(NamedTuple):
         >>> PolicyName("bank", Product.LOAN).key == PolicyName("bank", Product.TRADE_CREDIT).key
         False
         """
-        return hash_of(f"{self.lender}\0{self.product}".encode())
+        return _key_of(self.lender, self.product)
 
 
 EVERYBODYS = PolicyName(PLATFORM, Product.LOAN)

@@ -96,8 +96,11 @@ def preview(
         at = max(partition.watermark, policy.valid_from or 0)
         partition.activate(Version(current.scorecard, catalogue.in_force(at)))
 
-        def note(updates: Updates, partition: Partition = partition) -> None:
-            places = [p for p, each in enumerate(partition.version.policies) if each == policy]
+        places = [p for p, each in enumerate(partition.version.policies) if each == policy]
+
+        def note(
+            updates: Updates, partition: Partition = partition, places: list[int] = places
+        ) -> None:
             mine = np.isin(updates.policy, places)
             movers.extend(
                 Mover(merchant.decode(), int(limit), int(would_be))

@@ -22,9 +22,9 @@ from scorers.loans import LoanKind
 
 if TYPE_CHECKING:
     from scorers.applications.messages import Application, BudgetGiven, BudgetWanted
-    from scorers.applications.store import Store
     from scorers.applications.terms import Standing, Terms
     from scorers.loans import LoanBook, LoanEvent
+    from scorers.store import Register
 
 
 class Became(StrEnum):
@@ -75,11 +75,11 @@ class Position(NamedTuple):
 class Stores(NamedTuple):
     """Everything that has to be kept."""
 
-    answers: Store[Answer]
+    answers: Register[Answer]
     """By merchant, lender and application id."""
-    shares: Store[Share]
+    shares: Register[Share]
     """By lender, product and currency."""
-    windows: Store[Window]
+    windows: Register[Window]
     """By lender, product and currency."""
 
 

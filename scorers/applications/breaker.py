@@ -10,9 +10,9 @@ from scorers.applications.messages import BASIS_POINTS
 from scorers.applications.terms import SLICES
 
 if TYPE_CHECKING:
-    from scorers.applications.store import Store
     from scorers.applications.terms import Band
     from scorers.exposure import Line
+    from scorers.store import Store
 
 
 class Slice(NamedTuple):

@@ -14,8 +14,8 @@ from features.bounds import LARGEST_AMOUNT
 from scorers.applications.messages import BudgetGiven, BudgetWanted
 
 if TYPE_CHECKING:
-    from scorers.applications.store import Store
     from scorers.exposure import Line
+    from scorers.store import Store
 
 WANT_AGAIN_MS: Final = 60_000
 """Event time after which a request that nobody answered is repeated, ms."""

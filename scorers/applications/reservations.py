@@ -13,7 +13,7 @@ from scorers.applications.terms import REMEMBERED_MS
 from scorers.exposure import Exposure, Line
 
 if TYPE_CHECKING:
-    from scorers.applications.store import Store
+    from scorers.store import Register
 
 
 class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,7 +63,7 @@ class Answers:
         reserved: what is held back, by merchant and by line.
     """
 
-    def __init__(self, store: Store[Answer], clock: int) -> None:
+    def __init__(self, store: Register[Answer], clock: int) -> None:
         self._store = store
         self._clock = clock
         self.reserved = Exposure()

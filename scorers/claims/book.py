@@ -17,8 +17,8 @@ from scorers.claims.claimant import MONTHS_OF_CLAIMS, MOST_CLAIMS, Answered, Cla
 from scorers.claims.events import REASONS, ClaimAnswer, ClaimEvent, ClaimReason, ReasonCode
 
 if TYPE_CHECKING:
-    from scorers.funds.book import Source
-    from scorers.funds.investor import Store
+    from scorers.source import Source
+    from scorers.store import Store
 
 AHEAD_MS = DAY_MS
 """Most that a loss may lie ahead of the log's own time, which stands still while nobody ticks."""
@@ -78,7 +78,7 @@ class ClaimBook:
     """The claims of one partition, over a store of entries keyed by `(merchant_id, lender_id)`.
 
     >>> from features.calendar import load_zone
-    >>> from scorers.funds.book import Source
+    >>> from scorers.source import Source
     >>> class Kept(dict):
     ...     put = dict.__setitem__
     >>> book = ClaimBook(Kept(), load_zone("Asia/Shanghai"))

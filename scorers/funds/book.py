@@ -21,12 +21,13 @@ from scorers.funds.investor import (
     Holding,
     Investor,
     Outcome,
-    Store,
 )
 from scorers.funds.rules import allowance, hindrances, split
 
 if TYPE_CHECKING:
     from scorers.funds.terms import FundTerms
+    from scorers.source import Source
+    from scorers.store import Store
 
 
 class Became(StrEnum):
@@ -58,14 +59,6 @@ SENTENCES = {
 """Why an event was refused, for a person."""
 
 
-class Source(NamedTuple):
-    """Where an event was read: topic, partition and offset of the worker's log."""
-
-    topic: str
-    partition: int
-    offset: int
-
-
 class FundVerdict(NamedTuple):
     """What became of an event, and the answer that is due to its distributor."""
 
@@ -79,6 +72,7 @@ class FundBook:
 
     >>> from features.calendar import load_zone
     >>> from scorers.funds.terms import FundTerms
+    >>> from scorers.source import Source
     >>> class Kept(dict):
     ...     put = dict.__setitem__
     >>> book = FundBook(Kept(), load_zone("Asia/Shanghai"))

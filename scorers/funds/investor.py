@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -24,20 +24,6 @@ MOST_EVENTS = 1_000
 
 MOST_HOLDINGS = 64
 """Funds that one investor holds at a time. With `MOST_EVENTS` it keeps an entry below 1 MiB."""
-
-T = TypeVar("T", bound=msgspec.Struct)
-
-
-class Store(Protocol[T]):
-    """Where entries are kept. An entry is frozen: a change puts another in its place."""
-
-    def get(self, key: tuple[str, ...]) -> T | None:
-        """Return the entry last put under a key; None before the first."""
-        ...
-
-    def put(self, key: tuple[str, ...], value: T) -> None:
-        """Keep an entry under a key, in place of the one before."""
-        ...
 
 
 class Holding(msgspec.Struct, frozen=True, array_like=True):

@@ -1,6 +1,5 @@
 """What a lender knows and how far it has read, in one file: a restart goes on from there."""
 
-import os
 from pathlib import Path
 
 import msgspec
@@ -8,6 +7,7 @@ import msgspec
 from streams.contract.messages import LimitUpdate
 from streams.errors import OperatorError
 from streams.lender.answers import Known
+from streams.whole_file import write_whole
 
 Positions = dict[str, dict[int, int]]
 """Offset of the next record to read, by topic and partition."""
@@ -62,13 +62,8 @@ def save(path: Path, state: State) -> None:
     Raises:
         OperatorError: The folder is not writable.
     """
-    beside = path.with_name(path.name + ".new")
     try:
-        with beside.open("wb") as out:
-            out.write(msgspec.json.encode(state))
-            out.flush()
-            os.fsync(out.fileno())
-        beside.replace(path)
+        write_whole(path, msgspec.json.encode(state))
     except OSError as error:
         raise OperatorError(
             f"The state file {path} cannot be written ({error.strerror}): name another with "

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from streams.errors import OperatorError
+from streams.whole_file import write_whole
 
 SAMPLE_BYTES = 65_536
 
@@ -87,13 +88,8 @@ def save(path: Path, progress: Progress) -> None:
     Raises:
         OperatorError: The folder is not writable.
     """
-    beside = path.with_name(path.name + ".new")
     try:
-        with beside.open("wb") as out:
-            out.write(msgspec.json.encode(progress))
-            out.flush()
-            os.fsync(out.fileno())
-        beside.replace(path)
+        write_whole(path, msgspec.json.encode(progress))
     except OSError as error:
         raise OperatorError(
             f"The progress file {path} cannot be written ({error.strerror}): name another with "

@@ -18,7 +18,7 @@ from scorers.applications.book import Place
 from scorers.evaluation import Updates
 from scorers.partition import Partition
 from streams.decode.routing import mark_misrouted
-from streams.worker.handlers import of_ledger, of_rows
+from streams.worker.handlers import handled
 from streams.worker.relayed import Outputs, RelayedEvents
 
 if TYPE_CHECKING:
@@ -53,9 +53,8 @@ class FoldApplier:
     """
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        topics = settings.topics
         self._partitions = settings.partitions
-        self._relayed = RelayedEvents(of_ledger(topics), of_rows(topics, settings.zone), metrics)
+        self._relayed = RelayedEvents(handled(settings.topics, settings.zone), metrics)
 
     def apply(self, holding: Holding, fold: Fold) -> Effects:
         """Apply a decoded fold to the partition that it is of, and say what follows."""

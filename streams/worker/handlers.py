@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from scorers import funds, loans, merchants
+from scorers import loans, merchants
 from scorers.applications import book as applications
 from scorers.applications.messages import Application, BudgetGiven, BudgetWanted, Ground
 from scorers.applications.terms import Standing
 from scorers.claims import book as claims
 from scorers.claims.book import CoverStanding
 from scorers.claims.events import ClaimEvent
-from scorers.funds.book import Source
+from scorers.funds import book as funds
 from scorers.funds.events import FundEvent
 from scorers.loans import Draw, LoanEvent, example_of
 from scorers.merchants import Enrolment, MerchantEvent, MerchantKind
 from scorers.policy import PolicyName, Product
 from scorers.reasons import reason_code, reason_text
 from scorers.servicing import Restanding, StandingChanged
+from scorers.source import Source
+from streams.worker.relayed import Handled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from streams.contract.topics import Topics
     from streams.observability.metrics import Metrics
-    from streams.worker.relayed import Arrival, Handler, Outputs
-
-T = TypeVar("T")
+    from streams.worker.relayed import Arrival, Outputs
 
 Message = BudgetWanted | BudgetGiven | StandingChanged
 """What workers say to each other, and to themselves, through the log."""
@@ -38,31 +38,24 @@ NO_POLICY = "no_policy"
 NO_POLICY_SENTENCE = "the lender has no policy for this product: nothing can be applied for"
 
 
-def of_ledger(topics: Topics) -> Mapping[str, Handler]:
-    """Return who decides by the ledger, by the full name of the topic."""
+def handled(topics: Topics, zone: str) -> Mapping[str, Handled]:
+    """Return who handles what, by the full name of the topic; `zone` is the installation's."""
     return {
-        topics.loan_events.name: apply_loan_event,
-        topics.merchant_events.name: greet,
-        topics.applications.name: apply_application,
-        topics.fund_events.name: apply_fund_event,
-        topics.claim_events.name: apply_claim,
-        topics.payments.name: apply_message,
+        topics.loan_events.name: Handled(LoanEvent, by_ledger=apply_loan_event),
+        topics.merchant_events.name: Handled(
+            MerchantEvent, by_ledger=greet, by_row=partial(apply_merchant_event, zone=zone)
+        ),
+        topics.applications.name: Handled(Application, by_ledger=apply_application),
+        topics.fund_events.name: Handled(FundEvent, by_ledger=apply_fund_event),
+        topics.claim_events.name: Handled(ClaimEvent, by_ledger=apply_claim),
+        topics.payments.name: Handled(Message, by_ledger=apply_message, by_row=apply_standing),
     }
 
 
-def of_rows(topics: Topics, zone: str) -> Mapping[str, Handler]:
-    """Return who changes rows, by the full name of the topic; `zone` is the installation's."""
-    return {
-        topics.merchant_events.name: partial(apply_merchant_event, zone=zone),
-        topics.payments.name: apply_standing,
-    }
-
-
-def apply_loan_event(arrival: Arrival, outputs: Outputs, metrics: Metrics) -> None:
+def apply_loan_event(
+    event: LoanEvent, arrival: Arrival, outputs: Outputs, metrics: Metrics
+) -> None:
     """Apply a loan event, and tell the row when it changes the merchant's standing."""
-    event = _decoded(LoanEvent, arrival, outputs)
-    if event is None:
-        return
     holding, fold = arrival.holding, arrival.fold
     accounts = holding.accounts
 
@@ -82,12 +75,8 @@ def apply_loan_event(arrival: Arrival, outputs: Outputs, metrics: Metrics) -> No
     _say_standing(arrival, outputs, event.merchant_id, event.lender_id, event.product, anew=False)
 
 
-def greet(arrival: Arrival, outputs: Outputs, _: Metrics) -> None:
+def greet(event: MerchantEvent, arrival: Arrival, outputs: Outputs, _: Metrics) -> None:
     """Tell the row of a merchant that has just enrolled how it stands with the lender."""
-    try:
-        event = _decoder(MerchantEvent)(arrival.relayed.event)
-    except msgspec.DecodeError:
-        return
     if event.kind is MerchantKind.ENROLLED and event.lender_id and event.product:
         _say_standing(
             arrival, outputs, event.merchant_id, event.lender_id, event.product, anew=True
@@ -95,12 +84,9 @@ def greet(arrival: Arrival, outputs: Outputs, _: Metrics) -> None:
 
 
 def apply_merchant_event(
-    arrival: Arrival, outputs: Outputs, metrics: Metrics, *, zone: str
+    event: MerchantEvent, arrival: Arrival, outputs: Outputs, metrics: Metrics, *, zone: str
 ) -> None:
     """Apply a merchant event to the merchant's row; one that the row holds changes nothing."""
-    event = _decoded(MerchantEvent, arrival, outputs)
-    if event is None:
-        return
     relayed = arrival.relayed
     refused = arrival.holding.partition.amend(
         event.merchant_id.encode(),
@@ -112,11 +98,10 @@ def apply_merchant_event(
         outputs.letters.append(arrival.letter(refused, merchants.SENTENCES[refused]))
 
 
-def apply_application(arrival: Arrival, outputs: Outputs, metrics: Metrics) -> None:
+def apply_application(
+    application: Application, arrival: Arrival, outputs: Outputs, metrics: Metrics
+) -> None:
     """Answer an application."""
-    application = _decoded(Application, arrival, outputs)
-    if application is None:
-        return
     partition, book = arrival.holding.partition, arrival.holding.accounts.applications
     name = PolicyName(application.lender_id, Product(application.product))
     policy = partition.version.policies.find(name)
@@ -138,11 +123,10 @@ def apply_application(arrival: Arrival, outputs: Outputs, metrics: Metrics) -> N
                 outputs.to_partition(arrival.offset, said, partition=each)
 
 
-def apply_fund_event(arrival: Arrival, outputs: Outputs, metrics: Metrics) -> None:
+def apply_fund_event(
+    event: FundEvent, arrival: Arrival, outputs: Outputs, metrics: Metrics
+) -> None:
     """Apply a fund event, and answer a redemption."""
-    event = _decoded(FundEvent, arrival, outputs)
-    if event is None:
-        return
     policies = arrival.holding.partition.version.policies
     policy = policies.find(PolicyName(event.lender_id, Product.FUND_SWEEP))
     source = Source(arrival.fold.topic, arrival.fold.partition, arrival.offset)
@@ -151,17 +135,14 @@ def apply_fund_event(arrival: Arrival, outputs: Outputs, metrics: Metrics) -> No
     terms, version = (None, 0) if policy is None else (policy.fund, policy.version)
     verdict = arrival.holding.accounts.funds.apply(event, source, terms, version)
     metrics.fund_event(event.kind, verdict.became)
-    if (sentence := funds.book.SENTENCES.get(verdict.became)) is not None:
+    if (sentence := funds.SENTENCES.get(verdict.became)) is not None:
         outputs.letters.append(arrival.letter(verdict.became, sentence))
     elif verdict.answer is not None:
         outputs.fund_answers.append(verdict.answer)
 
 
-def apply_claim(arrival: Arrival, outputs: Outputs, metrics: Metrics) -> None:
+def apply_claim(claim: ClaimEvent, arrival: Arrival, outputs: Outputs, metrics: Metrics) -> None:
     """Answer a claim from the cover in force."""
-    claim = _decoded(ClaimEvent, arrival, outputs)
-    if claim is None:
-        return
     partition = arrival.holding.partition
     name = PolicyName(claim.lender_id, Product.INSURANCE)
     policy = partition.version.policies.find(name)
@@ -185,9 +166,8 @@ def apply_claim(arrival: Arrival, outputs: Outputs, metrics: Metrics) -> None:
         outputs.claim_answers.append(verdict.answer)
 
 
-def apply_message(arrival: Arrival, outputs: Outputs, _: Metrics) -> None:
+def apply_message(message: Message, arrival: Arrival, outputs: Outputs, _: Metrics) -> None:
     """Take in what another partition says of a lender's budget."""
-    message = _message(arrival, outputs)
     holding = arrival.holding
     book, watermark = holding.accounts.applications, holding.partition.watermark
     match message:
@@ -211,9 +191,8 @@ def apply_message(arrival: Arrival, outputs: Outputs, _: Metrics) -> None:
     holding.accounts.keep_clock()
 
 
-def apply_standing(arrival: Arrival, outputs: Outputs, _: Metrics) -> None:
+def apply_standing(message: Message, arrival: Arrival, outputs: Outputs, _: Metrics) -> None:
     """Take in how a merchant stands with a lender."""
-    message = _message(arrival, outputs)
     if isinstance(message, StandingChanged):
         source = (arrival.relayed.partition, arrival.relayed.offset)
         arrival.holding.partition.amend(
@@ -260,24 +239,3 @@ def _standing(arrival: Arrival, merchant_id: str, name: PolicyName) -> Standing:
 @cache
 def _ground(reason: int) -> Ground:
     return Ground(reason_code(reason), reason_text(reason))
-
-
-def _message(arrival: Arrival, outputs: Outputs) -> Message | None:
-    return _decoded(Message, arrival, outputs)  # type: ignore[arg-type]
-
-
-def _decoded(kind: type[T], arrival: Arrival, outputs: Outputs) -> T | None:
-    """Return the event; the relay lets none through that is not one."""
-    try:
-        event: T = _decoder(kind)(arrival.relayed.event)  # type: ignore[arg-type]
-    except msgspec.DecodeError as error:
-        letter = arrival.letter("wrong_type", str(error))
-        if letter not in outputs.letters[-1:]:
-            outputs.letters.append(letter)
-        return None
-    return event
-
-
-@cache
-def _decoder(kind: Any) -> Any:
-    return msgspec.json.Decoder(kind).decode

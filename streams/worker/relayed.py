@@ -9,7 +9,7 @@ their content and the row's own offset, whatever the ledger holds.
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -97,42 +97,63 @@ class Arrival(NamedTuple):
         return letter_of(self.fold, self.i, reason, sentence, self.relayed)
 
 
-Handler: TypeAlias = "Callable[[Arrival, Outputs, Metrics], None]"
+Handler: TypeAlias = "Callable[[Any, Arrival, Outputs, Metrics], None]"
+"""Takes the decoded event, and its place in the log."""
+
+
+class Handled(NamedTuple):
+    """Who handles the events of one topic."""
+
+    kind: Any
+    """Type that they are decoded to, or a union of types."""
+    by_ledger: Handler | None = None
+    """Decides once, by the ledger."""
+    by_row: Handler | None = None
+    """Changes a row, by the content of the event and the row's own offset."""
 
 
 class RelayedEvents:
     """Hands each relayed event to whom it concerns, by the topic that it came from.
 
     Args:
-        of_ledger: who decides by the ledger, by the topic's full name; the worker's own messages
-            come from `payments`.
-        of_rows: who changes rows, likewise.
+        handled: by the topic's full name; the worker's own messages come from `payments`.
         metrics: where to report to.
     """
 
-    def __init__(
-        self, of_ledger: Mapping[str, Handler], of_rows: Mapping[str, Handler], metrics: Metrics
-    ) -> None:
-        self._of_ledger, self._of_rows = of_ledger, of_rows
+    def __init__(self, handled: Mapping[str, Handled], metrics: Metrics) -> None:
+        self._handled = handled
+        self._decoders = {
+            topic: msgspec.json.Decoder(each.kind).decode for topic, each in handled.items()
+        }
         self._metrics = metrics
 
     def apply(self, holding: Holding, fold: Fold, i: int, outputs: Outputs) -> None:
         """Decide the relayed event at index `i`, unless ledger or row already hold it."""
         value = field(fold, fold.records.value_at[i], fold.records.value_length[i])
         arrival = Arrival(holding, fold, i, decode_relayed(value or b""))
-        topic = arrival.relayed.topic
-        if topic in self._of_rows:
-            self._of_rows[topic](arrival, outputs, self._metrics)
-        if not holding.accounts.ledger.takes(arrival.offset):
-            return
-        if topic in self._of_ledger:
-            self._of_ledger[topic](arrival, outputs, self._metrics)
-        if topic in self._of_ledger or topic in self._of_rows:
-            return
+        handled = self._handled.get(arrival.relayed.topic)
+        if handled is None:
+            known = ", ".join(sorted(self._handled))
+            sentence = f"topic must be one of {known}: nothing else is relayed"
+            letter = letter_of(fold, i, "out_of_range", sentence)
+        else:
+            try:
+                event = self._decoders[arrival.relayed.topic](arrival.relayed.event)
+            except msgspec.DecodeError as error:
+                letter = arrival.letter("wrong_type", str(error))
+            else:
+                self._hand_on(handled, event, arrival, outputs)
+                return
         # The relay lets none through: someone else has put it here.
-        known = ", ".join(sorted({*self._of_ledger, *self._of_rows}))
-        sentence = f"topic must be one of {known}: nothing else is relayed"
-        outputs.letters.append(letter_of(fold, i, "out_of_range", sentence))
+        if holding.accounts.ledger.takes(arrival.offset):
+            outputs.letters.append(letter)
+
+    def _hand_on(self, handled: Handled, event: Any, arrival: Arrival, outputs: Outputs) -> None:
+        if handled.by_row is not None:
+            handled.by_row(event, arrival, outputs, self._metrics)
+        taken = arrival.holding.accounts.ledger.takes(arrival.offset)
+        if taken and handled.by_ledger is not None:
+            handled.by_ledger(event, arrival, outputs, self._metrics)
 
 
 async def publish_to_log(app: App, holding: Holding, messages: Iterable[LogMessage]) -> None:

@@ -27,7 +27,7 @@ from streams.state.holding import CHECKPOINT_KEY, LONGEST_MERCHANT_ID, Checkpoin
 from streams.transport.fold import Fold
 from streams.wire.records import Records
 from streams.worker.decoding import decode_fold
-from streams.worker.handlers import of_ledger, of_rows
+from streams.worker.handlers import handled
 from streams.worker.relayed import Outputs, RelayedEvents
 from streams.worker.versions import Versions, read_versions
 from tests.faults.outcome import everything
@@ -135,8 +135,7 @@ class _Run:
         self._holding = Holding(number, partition)
         place = Place(settings.topics.payments.name, number, settings.partitions)
         self._holding.accounts.begin(place)
-        topics = settings.topics
-        self._events = RelayedEvents(of_ledger(topics), of_rows(topics, settings.zone), Metrics())
+        self._events = RelayedEvents(handled(settings.topics, settings.zone), Metrics())
 
     def over(self, log: list[ConsumerRecord], checkpoints: list[CheckpointRecord]) -> None:
         """Apply the log under the policies that the checkpoints name."""

@@ -12,7 +12,7 @@ from features.calendar import load_zone
 from scorers.claims.book import ClaimBook, ClaimVerdict, CoverStanding
 from scorers.claims.claimant import Claimant
 from scorers.claims.events import ClaimAnswer, ClaimEvent
-from scorers.funds.book import Source
+from scorers.source import Source
 
 ZONE = load_zone("Asia/Shanghai")
 COVER = 1_200_000

@@ -9,10 +9,11 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from features.calendar import load_zone
-from scorers.funds.book import FundBook, FundVerdict, Source
+from scorers.funds.book import FundBook, FundVerdict
 from scorers.funds.events import FundAnswer, FundEvent, FundKind
 from scorers.funds.investor import Investor
 from scorers.funds.terms import FundTerms
+from scorers.source import Source
 
 ZONE = load_zone("Asia/Shanghai")
 TERMS = FundTerms(qualified_banks=("icbc", "ccb"))

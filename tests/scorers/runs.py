@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -89,6 +90,18 @@ def run(
 
     partition.apply(events, text, gather, relayed)
     return events.outcome.tolist(), gathered
+
+
+def in_pieces(
+    partition: Partition,
+    log: Sequence[Record],
+    cuts: Sequence[int],
+    amendments: Mapping[int, MerchantEvent],
+) -> list[Update]:
+    """Apply a log in batches that end at the cuts; return the updates."""
+    bounds = [0, *sorted(min(cut, len(log)) for cut in cuts), len(log)]
+    pieces = [run(partition, log[a:b], a, amendments) for a, b in pairwise(bounds)]
+    return [update for _, part in pieces for update in part]
 
 
 def rows_of(partition: Partition) -> dict[bytes, bytes | None]:

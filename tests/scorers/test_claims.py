@@ -13,8 +13,8 @@ from features.bounds import LARGEST_AMOUNT
 from scorers.claims.book import AHEAD_MS, SENTENCES, Became, ClaimBook
 from scorers.claims.claimant import MONTHS_OF_CLAIMS, MOST_CLAIMS, Answered, Claimant
 from scorers.claims.events import REASONS, ClaimAnswer, ReasonCode
-from scorers.funds.book import Source
 from scorers.ledger import Ledger
+from scorers.source import Source
 from tests.scorers.claimants import COVER, NOON, STANDING, ZONE, Told, at, claim
 
 LAST, FIRST = at("2026-03-31 23:59:59.999"), at("2026-04-01 00:00:00.000")

@@ -6,7 +6,6 @@ from collections import defaultdict
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from fractions import Fraction
-from itertools import pairwise
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -27,8 +26,8 @@ from scorers.partition import Partition, Version
 from scorers.policy import Policy, PolicyName, Product, check_policy
 from scorers.reasons import reason_code
 from tests.scorers.logs import DAY, HOUR, MERCHANTS, MINUTE, NOON, Record, columns, logs, tick
-from tests.scorers.runs import EAGER, ZONE, blank_record, rows_of, run
-from tests.scorers.test_recovery import Disk, stops
+from tests.scorers.runs import EAGER, ZONE, blank_record, in_pieces, rows_of, run
+from tests.scorers.test_recovery import interrupted, stops
 
 if TYPE_CHECKING:
     from random import Random
@@ -450,9 +449,7 @@ def test_any_split_gives_the_same_rows_and_covers(
     log, amendments = drawn
     whole, split = partition_of(), partition_of(updates_at_once=1)
     _, updates = run(whole, log, amendments=amendments)
-    bounds = [0, *sorted(min(cut, len(log)) for cut in cuts), len(log)]
-    pieces = [run(split, log[a:b], a, amendments) for a, b in pairwise(bounds)]
-    assert [update for _, part in pieces for update in part] == updates
+    assert in_pieces(split, log, cuts, amendments) == updates
     assert rows_of(split) == rows_of(whole)
 
 
@@ -465,16 +462,6 @@ def test_crashes_leave_rows_and_covers_as_in_a_quiet_run(
     log, amendments = drawn
     quiet = partition_of()
     _, expected = run(quiet, log, amendments=amendments)
-    disk, partition, at = Disk(partition_of), partition_of(), 0
-    published: set[Update] = set()
-    for count, stage, dies, some in script:
-        batch = log[at : at + count]
-        published.update(run(partition, batch, at, amendments)[1])
-        at += len(batch)
-        disk.checkpoint(partition, until=stage if dies else "all", some=some)
-        if dies:
-            partition = disk.recover()
-            at = partition.offset + 1
-    published.update(run(partition, log[at:], at, amendments)[1])
+    partition, published = interrupted(partition_of, log, amendments, script)
     assert rows_of(partition) == rows_of(quiet)
     assert published == set(expected)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,9 +19,9 @@ from scorers.partition import Partition, Version
 from scorers.policy import Policy, Product
 from scorers.reasons import reason_code
 from tests.scorers.logs import DAY, HOUR, MERCHANTS, NOON, Record, columns, logs, tick
-from tests.scorers.partition_model import ModelPartition, Update
-from tests.scorers.runs import EAGER, ZONE, rows_of, run
-from tests.scorers.test_recovery import Disk, stops
+from tests.scorers.partition_model import ModelPartition
+from tests.scorers.runs import EAGER, ZONE, in_pieces, rows_of, run
+from tests.scorers.test_recovery import interrupted, stops
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,9 +114,7 @@ def test_any_split_gives_the_same_rows_and_updates(
     log, amendments = drawn
     whole, split = partition_of(), partition_of(updates_at_once=1)
     _, updates = run(whole, log, amendments=amendments)
-    bounds = [0, *sorted(min(cut, len(log)) for cut in cuts), len(log)]
-    pieces = [run(split, log[a:b], a, amendments) for a, b in pairwise(bounds)]
-    assert [update for _, part in pieces for update in part] == updates
+    assert in_pieces(split, log, cuts, amendments) == updates
     assert rows_of(split) == rows_of(whole)
 
 
@@ -130,17 +127,7 @@ def test_crashes_leave_limits_and_enrolments_as_in_a_quiet_run(
     log, amendments = drawn
     quiet = partition_of()
     _, expected = run(quiet, log, amendments=amendments)
-    disk, partition, at = Disk(partition_of), partition_of(), 0
-    published: set[Update] = set()
-    for count, stage, dies, some in script:
-        batch = log[at : at + count]
-        published.update(run(partition, batch, at, amendments)[1])
-        at += len(batch)
-        disk.checkpoint(partition, until=stage if dies else "all", some=some)
-        if dies:
-            partition = disk.recover()
-            at = partition.offset + 1
-    published.update(run(partition, log[at:], at, amendments)[1])
+    partition, published = interrupted(partition_of, log, amendments, script)
     assert rows_of(partition) == rows_of(quiet)
     assert published == set(expected)
 

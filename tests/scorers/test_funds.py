@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from features.bounds import LARGEST_AMOUNT
 from features.calendar import local_day
-from scorers.funds.book import SENTENCES, Became, FundBook, Source
+from scorers.funds.book import SENTENCES, Became, FundBook
 from scorers.funds.events import REASONS, FundEvent, FundKind, ReasonCode
 from scorers.funds.investor import (
     DAYS_OF_ALLOWANCE,
@@ -26,6 +26,7 @@ from scorers.funds.investor import (
     Outcome,
 )
 from scorers.funds.terms import LARGEST_DAILY_T0, FundTerms
+from scorers.source import Source
 from tests.scorers.investors import CAP, DAY, NOON, TERMS, ZONE, Dict, Told, asked, at, event, swept
 
 

@@ -15,8 +15,9 @@ from tests.scorers.logs import DAY, HOUR, MINUTE, NOON, Record, logs
 from tests.scorers.runs import new_partition, rows_of, run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
+    from scorers.merchants import MerchantEvent
     from scorers.partition import ChangedRows, Partition
     from tests.scorers.partition_model import Update
 
@@ -86,6 +87,27 @@ stops = st.tuples(
     st.booleans(),  # whether the process dies then
     st.integers(0, 5),  # how many rows are written, or how far behind the clock reading begins
 )
+
+
+def interrupted(
+    new: Callable[[], Partition],
+    log: Sequence[Record],
+    amendments: Mapping[int, MerchantEvent],
+    script: Sequence[tuple[int, str, bool, int]],
+) -> tuple[Partition, set[Update]]:
+    """Apply a log with checkpoints and crashes; return the last partition and all updates."""
+    disk, partition, at = Disk(new), new(), 0
+    published: set[Update] = set()
+    for count, stage, dies, some in script:
+        batch = log[at : at + count]
+        published.update(run(partition, batch, at, amendments)[1])
+        at += len(batch)
+        disk.checkpoint(partition, until=stage if dies else "all", some=some)
+        if dies:
+            partition = disk.recover()
+            at = partition.offset + 1
+    published.update(run(partition, log[at:], at, amendments)[1])
+    return partition, published
 
 
 @settings(max_examples=100)

@@ -19,7 +19,7 @@ from streams.state.holding import Holding
 from streams.transport.fetching import FoldDecoder, folds
 from streams.wire.encode import EncodedBatch, Message, encode_messages
 from streams.worker.decoding import decode_fold
-from streams.worker.relayed import Arrival, Outputs, RelayedEvents, publish_to_log
+from streams.worker.relayed import Arrival, Handled, Outputs, RelayedEvents, publish_to_log
 
 if TYPE_CHECKING:
     from streams.transport.fold import Fold
@@ -50,10 +50,13 @@ def relayed(topic: str, merchant_id: str | None = "m1") -> bytes:
 def test_an_event_goes_to_whom_its_topic_names_and_only_once() -> None:
     told: list[tuple[str, int]] = []
 
-    def take(arrival: Arrival, outputs: Outputs, metrics: Any) -> None:
+    def take(_: Any, arrival: Arrival, outputs: Outputs, metrics: Any) -> None:
         told.append((arrival.relayed.topic, arrival.offset))
 
-    events = RelayedEvents({"loans": take, "applications": take}, {}, None)  # type: ignore[arg-type]
+    events = RelayedEvents(
+        {"loans": Handled(dict, take), "applications": Handled(dict, take)},
+        None,  # type: ignore[arg-type]
+    )
     fold = fold_of([(b"m1", relayed("loans")), (b"m1", relayed("applications"))])
     held, outputs = holding(), Outputs.none(4)
     for i in (0, 1, 0, 1):
@@ -63,7 +66,7 @@ def test_an_event_goes_to_whom_its_topic_names_and_only_once() -> None:
 
 
 def test_an_event_of_a_topic_that_is_not_relayed_is_set_aside_as_it_came() -> None:
-    events = RelayedEvents({}, {}, None)  # type: ignore[arg-type]
+    events = RelayedEvents({}, None)  # type: ignore[arg-type]
     fold = fold_of([(b"m1", relayed("models"))])
     outputs = Outputs.none(4)
     events.apply(holding(), fold, 0, outputs)

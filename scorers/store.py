@@ -1,4 +1,4 @@
-"""Where the state of applications is kept. Who implements it makes it durable."""
+"""Where entries are kept, by key, of one partition. Who implements it makes them durable."""
 
 from __future__ import annotations
 
@@ -11,18 +11,22 @@ T = TypeVar("T")
 
 
 class Store(Protocol[T]):
-    """Frozen values by key, of one partition."""
+    """Entries are frozen: a change puts another in the place of the one before."""
 
     def get(self, key: tuple[str, ...]) -> T | None:
-        """Return the value of a key, or None."""
+        """Return the entry of a key, or None."""
         ...
 
     def put(self, key: tuple[str, ...], value: T) -> None:
-        """Keep a value in place of the one before."""
+        """Keep an entry in place of the one before."""
         ...
 
+
+class Register(Store[T], Protocol[T]):
+    """A store whose entries can be gone through and forgotten."""
+
     def delete(self, key: tuple[str, ...]) -> None:
-        """Forget a key; one that is not there is no error."""
+        """Forget a key that is there."""
         ...
 
     def items(self) -> Iterator[tuple[tuple[str, ...], T]]:
