@@ -159,7 +159,11 @@ def _of_topic(topic: Topic, who: _Who) -> Iterator[Entry]:
 
 def _of_groups(topics: Topics, who: _Who) -> Iterator[Entry]:
     """Consumer groups, and the transactions of resending."""
-    for party, group in (("worker", topics.application_id), ("trainer", topics.trainer_id)):
+    for party, group in (
+        ("worker", topics.application_id),
+        ("worker", topics.relay_id),
+        ("trainer", topics.trainer_id),
+    ):
         for principal in who.principals(party):
             yield Entry(principal, Operation.READ, Resource.GROUP, group)
     for lender, principal in who.lenders.items():

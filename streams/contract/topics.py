@@ -182,6 +182,11 @@ class Topics:
         return f"{self.application_id}-trainer"
 
     @property
+    def relay_id(self) -> str:
+        """Name under which is kept how far events have been relayed to `payments`."""
+        return f"{self.application_id}-relay"
+
+    @property
     def resend_id(self) -> str:
         """Transactional id under which dead letters are resent."""
         return f"{self.application_id}-dead-letters-resend"

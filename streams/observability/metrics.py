@@ -427,9 +427,13 @@ class Metrics(RelayedMetrics):
     def partition_lost(self, topic: str, partition: int) -> None:
         """A partition went to another worker: its series end here, or both would report it."""
         self._uncommitted.forget(partition)
-        self.health.partition_lost(topic, partition)
         for gauge in (self._committed_age, self._rows, self._payment_ids, self._loans):
             gauge.remove(str(partition))
+        self.input_lost(topic, partition)
+
+    def input_lost(self, topic: str, partition: int) -> None:
+        """What a partition brings is read by another worker: its lag ends here."""
+        self.health.partition_lost(topic, partition)
         for gauge in (self._lag_records, self._lag_seconds):
             gauge.remove(topic, str(partition))
 

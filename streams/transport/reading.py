@@ -1,4 +1,4 @@
-"""Reads partitions from their beginning to where they end now: folds, outside of any group."""
+"""Reads partitions that are assigned by hand, as folds."""
 
 from __future__ import annotations
 
@@ -16,20 +16,30 @@ if TYPE_CHECKING:
     from streams.settings import Settings
     from streams.transport.fold import Fold
 
+FETCH_MAX_WAIT_MS = 100
+"""How long the broker may hold a fetch open. aiokafka sends the next one once all that the last
+one brought has been taken, or after 100 ms without what has not been taken."""
+
 
 @asynccontextmanager
 async def fold_consumer(
-    settings: Settings, decoders: Mapping[str, Callable[[Fold], Any]]
+    settings: Settings,
+    decoders: Mapping[str, Callable[[Fold], Any]],
+    *,
+    group: str | None = None,
 ) -> AsyncIterator[aiokafka.AIOKafkaConsumer]:
-    """Open a consumer that returns folds, decoded as the worker's are, and commits nothing.
+    """Open a consumer that returns folds, decoded as the worker's are; nothing is assigned to it.
 
     Args:
         settings: say which broker.
         decoders: for a topic, what makes `Fold.decoded` of a fold.
+        group: under whose name offsets are kept, which only `commit` does; it has no members.
     """
     install()
     consumer = aiokafka.AIOKafkaConsumer(
         **client_options(settings),
+        group_id=group,
+        fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
         key_deserializer=FoldDecoder(decoders, settings.max_batch_bytes_uncompressed),
         auto_offset_reset="earliest",
         enable_auto_commit=False,

@@ -21,7 +21,7 @@ from streams.worker.effects import partition_maker, place_of
 from streams.worker.memory import give_back_memory
 from streams.worker.outbox import Outbox
 from streams.worker.payments import PaymentProcessor
-from streams.worker.relay import EventRelay, relayed_topics
+from streams.worker.relay import EventRelay
 from streams.worker.stalled import reread_stalled
 from streams.worker.ticks import publish_ticks
 from streams.worker.versions import Versions
@@ -46,8 +46,8 @@ class App(FoldApp):
     reassigning: bool = False
     """From the loss of the old partitions until the new ones are known."""
 
-    relays: list[EventRelay]
-    """One for each topic whose events are put into the log of their merchant."""
+    relay: EventRelay
+    """Puts the events of other topics into the log of their merchant."""
 
     payments_topic: str
     examples_topic: str
@@ -128,9 +128,8 @@ def make_app(settings: Settings, topics: Topics, metrics: Metrics) -> App:
     app.ledger_topic = topics.ledger_changelog.name
     app.payment_ids_topic = topics.payment_ids.name
     app.written_kinds = written_kinds(topics)
-    app.relays = [EventRelay(app, *each) for each in relayed_topics(topics).items()]
+    app.relay = EventRelay(app, topics)
     app.decoders = {app.payments_topic: decode_fold}
-    app.decoders |= {relay.topic: lambda _: None for relay in app.relays}
     app.holdings = Holdings(partition_maker(settings))
     app.versions = Versions(settings.lenders)
     refusable: dict[str, Refusable] = {
@@ -185,8 +184,6 @@ def _declare(app: App) -> None:
             recovery_buffer_size=buffer,
         )
     app.fold_agent("score", app.payments_topic, PaymentProcessor(app).process)
-    for relay in app.relays:
-        app.fold_agent(f"relay-{relay.topic}", relay.topic, relay.process)
     _observe_recovery(app)
 
     app.task(on_leader=False)(_background(app))
@@ -197,7 +194,7 @@ def _background(app: App) -> Any:
         tasks = [
             app.version_reader.run(),
             app.checkpointer.run(),
-            *(relay.run() for relay in app.relays),
+            app.relay.run(),
             report_partitions(app),
             reread_stalled(app),
         ]
@@ -274,3 +271,5 @@ async def report_partitions(app: App) -> None:
             records = app.lag_records(app.input_tp(holding.number))
             waited = time.time() - holding.newest_timestamp / 1000.0 if records else 0.0
             app.metrics.lag(app.payments_topic, holding.number, records, max(0.0, waited))
+        for tp, (records, waited) in app.relay.lag().items():
+            app.metrics.lag(tp.topic, tp.partition, records, waited)

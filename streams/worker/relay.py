@@ -10,13 +10,13 @@ has an id of its own, which counts once.
 from __future__ import annotations
 
 import asyncio
-import logging
+import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
+from aiokafka import TopicPartition
 from aiokafka.partitioner import murmur2
-from faust.types import TP
 
 from streams.contract.currencies import MINOR_DIGITS_TABLE
 from streams.contract.messages import Relayed
@@ -29,6 +29,8 @@ from streams.decode.relayed import (
     decode_merchant_event,
 )
 from streams.decode.strict import Refused
+from streams.ending import end_process
+from streams.transport.reading import fold_consumer
 from streams.wire.encode import encode_messages
 from streams.wire.records import headers
 
@@ -36,13 +38,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy as np
+    from aiokafka import AIOKafkaConsumer
     from numpy.typing import NDArray
 
     from streams.contract.topics import Topics
     from streams.transport.fold import Fold
     from streams.worker.app import App
 
-logger = logging.getLogger(__name__)
+FOLLOW_EVERY_S = 0.1
+"""Seconds after which the relay looks again whose partitions it relays."""
+
+PAUSE_S = 0.002
+"""Seconds between two fetches that bring something: each costs some 0.4 ms of Python, so that a
+steady stream is fetched some at a time."""
 
 Message = tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]], int]
 
@@ -77,28 +85,81 @@ def home_of(key: bytes, partitions: int) -> int:
 
 
 class EventRelay:
-    """Relays folds of one topic.
+    """Relays the events of the other topics, for the partitions whose payments are ours.
+
+    It reads with a consumer of its own, outside of Faust's group: one fetch lists every partition
+    that a consumer reads, in Python, and all these idle partitions would slow down the payments.
 
     Args:
         app: the worker's app.
-        topic: full name; it has as many partitions as `payments`.
-        decode: tells an event from what is none.
+        topics: names of all topics; each that is relayed has as many partitions as `payments`.
     """
 
-    def __init__(self, app: App, topic: str, decode: Decode) -> None:
+    def __init__(self, app: App, topics: Topics) -> None:
         self._app = app
-        self.topic = topic
-        self._decode = decode
-        self._relayed: dict[int, int] = {}
-        self._committed: dict[int, int] = {}
+        self._decoders = relayed_topics(topics)
+        self._group = topics.relay_id
+        self._next: dict[TopicPartition, int] = {}
+        self._newest: dict[TopicPartition, int] = {}
+        self._committed: dict[TopicPartition, int] = {}
+        self._consumer: AIOKafkaConsumer | None = None
+        self._assigning = asyncio.Lock()
 
-    async def process(self, fold: Fold, _generation: int) -> None:
+    async def run(self) -> None:
+        """Relay for ever; a failure ends the process."""
+        try:
+            async with fold_consumer(self._app.settings, {}, group=self._group) as consumer:
+                self._consumer = consumer
+                await asyncio.gather(self._read(consumer), self._commit_at_times(consumer))
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            end_process(f"{', '.join(self._decoders)} cannot be relayed", error)
+
+    def lag(self) -> dict[TopicPartition, tuple[int, float]]:
+        """Return how many records wait to be relayed, and for how long at least, in seconds."""
+        found = {}
+        for tp, at in self._next.items():
+            end = None if self._consumer is None else self._consumer.highwater(tp)
+            records = 0 if end is None else max(0, end - at)
+            waited = time.time() - self._newest.get(tp, 0) / 1000.0
+            found[tp] = (records, max(0.0, waited) if records and tp in self._newest else 0.0)
+        return found
+
+    async def _read(self, consumer: AIOKafkaConsumer) -> None:
+        while True:
+            await self._follow(consumer)
+            if not consumer.assignment():
+                await asyncio.sleep(FOLLOW_EVERY_S)
+                continue
+            fetched = await consumer.getmany(timeout_ms=int(FOLLOW_EVERY_S * 1000))
+            for folds in fetched.values():
+                for fold in folds:
+                    await self._relay(fold)
+            if fetched:
+                await asyncio.sleep(PAUSE_S)
+
+    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
+        """Read the partitions whose payments are ours now."""
+        numbers = [holding.number for holding in self._app.holdings.active()]
+        wanted = {TopicPartition(topic, number) for topic in self._decoders for number in numbers}
+        before: frozenset[TopicPartition] = consumer.assignment()
+        if wanted == before:
+            return
+        # Whoever assigns anew begins at what is committed.
+        async with self._assigning:
+            await self._commit(consumer)
+            consumer.assign(list(wanted))
+            self._next = {tp: await consumer.position(tp) for tp in wanted}
+            self._committed = dict(self._next)
+        for lost in before - wanted:
+            self._app.metrics.input_lost(*lost)
+
+    async def _relay(self, fold: Fold) -> None:
         """Relay a fold; that the broker has all of it is waited for before the next commit.
 
-        Of an earlier generation too: what is relayed twice counts once.
+        Two workers may do so in the moment of a hand-over: what is relayed twice counts once.
         """
-        if not await self._app.inputs.next_in_line(fold):
-            return
         homes, letters = self._sorted(fold)
         for home, messages in homes.items():
             await self._send(fold, self._app.payments_topic, home, messages)
@@ -107,18 +168,22 @@ class EventRelay:
         )
         for letter in letters:
             self._app.metrics.dead_lettered(letter.reason)
-        self._app.inputs.passed(fold)
-        self._relayed[fold.partition] = fold.last_offset + 1
+        tp = TopicPartition(fold.topic, fold.partition)
+        self._next[tp] = fold.last_offset + 1
+        if len(fold):
+            self._newest[tp] = int(fold.records.timestamp[-1])
+        self._app.metrics.progressed()
 
     def _sorted(self, fold: Fold) -> tuple[dict[int, list[Message]], list[DeadLetter]]:
         """Return the messages for each partition of `payments`, and what was refused."""
         records, partitions = fold.records, self._app.settings.partitions
+        decode = self._decoders[fold.topic]
         homes: defaultdict[int, list[Message]] = defaultdict(list)
         letters = batch_letters(fold)
         for i in range(len(fold)):
             value = field(fold, records.value_at[i], records.value_length[i])
             try:
-                event = self._decode(value, MINOR_DIGITS_TABLE)
+                event = decode(value, MINOR_DIGITS_TABLE)
             except Refused as refused:
                 letters.append(letter_of(fold, i, refused.outcome.name.lower(), refused.sentence))
                 continue
@@ -139,26 +204,20 @@ class EventRelay:
     async def _send(self, fold: Fold, topic: str, home: int, messages: list[Message]) -> None:
         compression = self._app.settings.compression
         for batch in encode_messages(messages, compression=compression):
-            await self._app.outbox.publish((self.topic, fold.partition), topic, home, batch)
+            await self._app.outbox.publish((fold.topic, fold.partition), topic, home, batch)
 
-    async def run(self) -> None:
-        """Commit what has been relayed, for ever."""
+    async def _commit_at_times(self, consumer: AIOKafkaConsumer) -> None:
         while True:
             await asyncio.sleep(self._app.settings.checkpoint_interval_s)
-            await self.commit()
+            async with self._assigning:
+                await self._commit(consumer)
 
-    async def commit(self) -> None:
-        """Commit what has been relayed since the last time."""
-        due = {
-            partition: offset
-            for partition, offset in self._relayed.items()
-            if self._committed.get(partition) != offset
-        }
-        for partition, offset in due.items():
-            if owed := self._app.outbox.owed((self.topic, partition)):
-                await asyncio.gather(*owed)
-            tp = TP(self.topic, partition)
-            if tp in self._app.consumer.assignment():
-                await self._app.fold_consumer.commit_checkpoint({tp: offset})
-            # Of a partition that is gone the next owner relays again what was not committed.
-            self._committed[partition] = offset
+    async def _commit(self, consumer: AIOKafkaConsumer) -> None:
+        """Commit what has been relayed since the last time, once the broker has it."""
+        due = {tp: at for tp, at in self._next.items() if self._committed[tp] != at}
+        owed = [future for tp in due for future in self._app.outbox.owed(tuple(tp))]
+        if owed:
+            await asyncio.gather(*owed)
+        if due:
+            await consumer.commit(due)
+            self._committed |= due

@@ -137,18 +137,19 @@ def everything(settings: Settings, topic: Topic) -> Iterator[ConsumerRecord]:
 
 
 class Positions:
-    """Watches how far the workers' group has committed, and where the log ends.
+    """Watches how far the workers have committed, and where the log ends.
 
     Use it in a `with` statement.
 
     Args:
-        settings: name the group.
-        topic: the log; `payments` when left out.
+        settings: name the groups.
+        relayed: a topic whose events are put into the log, or None for the log itself.
     """
 
-    def __init__(self, settings: Settings, topic: Topic | None = None) -> None:
-        self._group = settings.topics.application_id
-        topic = topic or settings.topics.payments
+    def __init__(self, settings: Settings, relayed: Topic | None = None) -> None:
+        topics = settings.topics
+        self._group = topics.application_id if relayed is None else topics.relay_id
+        topic = relayed or topics.payments
         self._partitions = [TopicPartition(topic.name, n) for n in range(topic.partitions)]
         self._admin = KafkaAdminClient(**kafka_python_options(settings))
         self._consumer = KafkaConsumer(**consumer_settings(settings))

@@ -21,6 +21,7 @@ from tests.faults.outcome import await_committed, await_relayed, read_outcome
 from tests.integration.loan_log import durable_loans, expected_examples, published_examples
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
     from types import TracebackType
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 EVENTS, MERCHANTS, RATE = 24_000, 200, 400.0
 KILLS = 2
 PAUSE_S = 0.03
+MODEL_WITHIN_S = 30.0
 
 
 class Lender:
@@ -115,6 +117,24 @@ def scored_by_any(examples: dict[int, list[Example]]) -> dict[int, list[Example]
     }
 
 
+def await_model(settings: Settings, version: int, meanwhile: Callable[[], None]) -> None:
+    """Wait until limits have moved, and loans that have ended were drawn, under a model."""
+    deadline = time.monotonic() + MODEL_WITHIN_S
+    while version not in models_of(settings):
+        assert time.monotonic() < deadline, f"model {version} is not in use"
+        meanwhile()
+        time.sleep(1.0)
+
+
+def models_of(settings: Settings) -> set[int]:
+    """The versions of models that are behind both a limit update and an example."""
+    updates = read_outcome(settings).updates.values()
+    examples = published_examples(settings).values()
+    return {each.model_version for found in updates for each in found.values()} & {
+        each.model_version for found in examples for each in found
+    }
+
+
 def test_each_loan_leaves_one_example_as_of_its_draw_whatever_is_killed(
     settings_of: MakeSettings, tmp_path: Path
 ) -> None:
@@ -140,6 +160,7 @@ def test_each_loan_leaves_one_example_as_of_its_draw_whatever_is_killed(
                 crew.kill(crew.workers[0])
             crew.start()
             crew.check()
+        await_model(settings, 1, crew.check)
         assert writer.writing(), "the kills must fall under load: lower the rate"
         lender.stop()
         writer.finish()
@@ -156,10 +177,4 @@ def test_each_loan_leaves_one_example_as_of_its_draw_whatever_is_killed(
     loans = durable_loans(settings)
     assert {key for key, loan in loans.items() if loan.ended_at is not None} == lender.ended
     # A replay under another model would have published a version of a limit with two contents.
-    versions = {
-        update.model_version
-        for updates in read_outcome(settings).updates.values()
-        for update in updates.values()
-    }
-    assert versions == {0, 1}
-    assert {each.model_version for each in examples} == {0, 1}
+    assert models_of(settings) == {0, 1}

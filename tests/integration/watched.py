@@ -90,6 +90,10 @@ class WatchedWorker:
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=4 * 1024 * 1024,
         )
+        self._relays = KafkaConsumer(
+            **consumer_settings(self.settings), group_id=self.settings.topics.relay_id,
+            enable_auto_commit=False,
+        )  # fmt: skip
         self._reader.assign(self._behind)
         self._reader.seek_to_beginning(*self._behind)
         self.process.await_ready()
@@ -102,6 +106,7 @@ class WatchedWorker:
         traceback: TracebackType | None,
     ) -> None:
         self._reader.close()
+        self._relays.close()
         self.process.stop()
 
     def restart(self, *, kill: bool) -> None:
@@ -166,8 +171,8 @@ class WatchedWorker:
             for topic in relayed_topics(self.settings.topics)
             for n in range(self.settings.partitions)
         ]
-        committed = {tp: self._reader.committed(tp) or 0 for tp in partitions}
-        return bool(committed == self._reader.end_offsets(partitions))
+        committed = {tp: self._relays.committed(tp) or 0 for tp in partitions}
+        return bool(committed == self._relays.end_offsets(partitions))
 
     def settle_relayed(self) -> None:
         """Wait until all events have been put into the log, and the log is dealt with."""

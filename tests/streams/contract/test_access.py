@@ -76,6 +76,7 @@ def test_topics_are_opened_by_their_whole_name() -> None:
 def test_groups_belong_to_one_party_each() -> None:
     assert {each for each in ENTRIES if each.resource is Resource.GROUP} == {
         Entry("User:worker", Operation.READ, Resource.GROUP, "lab.duoshou"),
+        Entry("User:worker", Operation.READ, Resource.GROUP, "lab.duoshou-relay"),
         Entry("User:trainer", Operation.READ, Resource.GROUP, "lab.duoshou-trainer"),
         *(
             Entry(
