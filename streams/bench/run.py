@@ -7,7 +7,7 @@ import gc
 import sys
 import time
 from bisect import bisect_right
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from aiokafka.structs import RecordMetadata
 
     from streams.settings import Settings
+    from streams.worker.process import Figures
 
 HOUR_MS = 3_600_000
 LOAD_HOURS = 5 * 24.0
@@ -35,6 +36,8 @@ LOAD_HOURS = 5 * 24.0
 WARM_UP_S = 60.0
 """Seconds of load before latencies count: for most of a minute the JVM of a broker that has just
 started compiles its own hot paths, on the cores that the worker needs (18 s of CPU were seen)."""
+SAMPLE_EVERY_S = 0.25
+"""Seconds between two looks at a worker that is measured: each costs it a page of metrics."""
 FIXED_BYTES = 300_000_000
 """Resident memory of a worker without merchants, by the target that bytes_per_merchant serves."""
 
@@ -72,49 +75,52 @@ def throughput(
     with WorkerProcess(settings) as worker:
         report("worker is starting")
         began, ended = _drain(worker, load.payments, report)
-        applied = ended["applied"] - began["applied"]
-        seconds = ended["at"] - began["at"]
+        applied = ended.figures.applied() - began.figures.applied()
+        seconds = ended.at - began.at
         return Throughput(
             payments=load.payments,
             merchants=load.merchants,
             partitions=settings.partitions,
             payments_per_s=round(applied / seconds, 0),
-            cpu_us_per_payment=round((ended["cpu"] - began["cpu"]) / applied * 1e6, 3),
-            update_share=round(worker.metric("duoshou_limit_updates_total") / load.payments, 4),
-            rows=int(worker.metric("duoshou_rows")),
-            resident_bytes=int(worker.metric("process_resident_memory_bytes")),
+            cpu_us_per_payment=round((ended.cpu_s() - began.cpu_s()) / applied * 1e6, 3),
+            update_share=round(ended.figures.sum("duoshou_limit_updates_total") / load.payments, 4),
+            rows=int(ended.figures.sum("duoshou_rows")),
+            resident_bytes=int(ended.figures.sum("process_resident_memory_bytes")),
         )
 
 
-def _sample(worker: WorkerProcess) -> dict[str, float]:
-    cpu = worker.metric("process_cpu_seconds_total")
-    return {"at": time.monotonic(), "applied": float(worker.applied()), "cpu": cpu}
+class _Sample(NamedTuple):
+    """A worker's figures, and when they were so."""
+
+    at: float
+    figures: Figures
+
+    def cpu_s(self) -> float:
+        return self.figures.sum("process_cpu_seconds_total")
 
 
 def _drain(
     worker: WorkerProcess, payments: int, report: Callable[[str], None]
-) -> tuple[dict[str, float], dict[str, float]]:
+) -> tuple[_Sample, _Sample]:
     """Watch a worker from its first payments to the checkpoint behind the last one."""
-    began: dict[str, float] | None = None
+    began: _Sample | None = None
     last, last_at = 0.0, time.monotonic()
     while True:
-        time.sleep(0.05)
+        time.sleep(SAMPLE_EVERY_S)
         worker.check()
-        now = _sample(worker)
-        if began is None and now["applied"] > 0:
+        now = _Sample(time.monotonic(), worker.figures())
+        applied = now.figures.applied()
+        if began is None and applied:
             began = now
-        progress = now["applied"] + worker.metric("duoshou_events_total", 'kind="relayed"')
+        progress = applied + now.figures.sum("duoshou_events_total", 'kind="relayed"')
         if progress != last:
-            last, last_at = progress, time.monotonic()
+            last, last_at = progress, now.at
             report(f"{int(last):,} payments applied")
-        if now["applied"] >= payments and began is not None and _committed(worker):
-            return began, _sample(worker)
-        if time.monotonic() - last_at > 120:
+        committed = now.figures.sum("duoshou_committed_offset_age_seconds") == 0.0
+        if applied >= payments and began is not None and committed:
+            return began, now
+        if now.at - last_at > 120:
             raise OperatorError(f"The worker makes no progress; its log is {worker.log}.")
-
-
-def _committed(worker: WorkerProcess) -> bool:
-    return worker.metric("duoshou_committed_offset_age_seconds") == 0.0
 
 
 def latency(
