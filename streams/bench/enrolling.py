@@ -15,9 +15,9 @@ from scorers.merchants import MerchantEvent, MerchantKind
 from scorers.policy import BUILT_IN, Policy, Product, dump_policy
 from streams.brokers.clients import client_options
 from streams.contract.messages import Relayed
+from streams.decode.routing import home_of
 from streams.synthetic.load import merchant_of
 from streams.wire.encode import encode_messages
-from streams.worker.relay import home_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

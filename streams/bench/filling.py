@@ -6,9 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import aiokafka
-from aiokafka.partitioner import murmur2
 
 from streams.brokers.clients import client_options
+from streams.decode.routing import home_of
 from streams.wire.encode import encode_messages
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ async def _fill(
     try:
         for chunk in load.chunks():
             for key, value in chunk:
-                partition = (murmur2(key) & 0x7FFFFFFF) % settings.partitions
+                partition = home_of(key, settings.partitions)
                 waiting[partition].append((key, value))
                 if len(waiting[partition]) == BATCH_PAYMENTS:
                     await send(partition)

@@ -61,6 +61,16 @@ def _times_m(value: np.int64) -> np.int64:
     return np.int64((low + ((high & 0xFFFF) << 16)) & 0xFFFFFFFF)
 
 
+def home_of(key: bytes, partitions: int) -> int:
+    """Return the partition that a merchant belongs to, of every topic that is keyed by merchant.
+
+    >>> home_of(b"stall-7", 1)
+    0
+    """
+    text = np.frombuffer(key, np.uint8)
+    return int(murmur2(text, 0, len(text))) % partitions
+
+
 @kernel
 def mark_misrouted(events: Events, text: NDArray[np.uint8], partition: int, partitions: int) -> int:
     """Mark payments whose merchant belongs to another partition; return how many.

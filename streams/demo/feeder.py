@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import aiokafka
 import msgspec
 import numpy as np
-from aiokafka.partitioner import murmur2
 
 from streams.brokers.clients import client_options
 from streams.contract.messages import Tick
+from streams.decode.routing import home_of
 from streams.synthetic.merchants import DAY_MS, Merchant, hours_of_trade
 from streams.wire.encode import encode_messages
 
@@ -112,7 +112,7 @@ class Feeder(threading.Thread):
         by_partition: dict[int, list[tuple[bytes, bytes]]] = {}
         for event in events:
             key = event.merchant_id.encode()
-            partition = (murmur2(key) & 0x7FFFFFFF) % self._settings.partitions
+            partition = home_of(key, self._settings.partitions)
             by_partition.setdefault(partition, []).append((key, msgspec.json.encode(event)))
         for partition, messages in by_partition.items():
             await self._send_messages(producer, partition, messages)

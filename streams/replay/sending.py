@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
-from kafka.partitioner.default import murmur2
 
 from streams.brokers.clients import consumer_settings, producer_settings
 from streams.contract.messages import Tick
+from streams.decode.routing import home_of
 from streams.errors import BrokerError
 from streams.replay.pacing import Hours, Pace
 from streams.replay.progress import Progress, save
@@ -203,7 +203,7 @@ class Replay:
 
     def _partition(self, key: bytes | None) -> int:
         """Where Kafka's own clients put a key; all that has none goes to one place."""
-        return 0 if key is None else (murmur2(key) & 0x7FFFFFFF) % self._settings.partitions
+        return 0 if key is None else home_of(key, self._settings.partitions)
 
     def _is_there(self, mark: bytes) -> bool:
         """Whether the run that was killed sent this; each record answers for one line."""

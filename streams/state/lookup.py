@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from streams.decode.routing import murmur2
+from streams.decode.routing import home_of
 from streams.state.holding import CHECKPOINT_KEY, CheckpointRecord, Holding
 from streams.transport.reading import fold_consumer, folds_to_end
 
@@ -27,8 +27,7 @@ async def find_row(
     The row is at most one checkpoint old; None when the merchant has none.
     """
     key = merchant_id.encode()
-    text = np.frombuffer(key, np.uint8)
-    number = murmur2(text, 0, len(text)) % settings.partitions
+    number = home_of(key, settings.partitions)
     topic = settings.topics.rows_changelog.name
     row: bytes | None = None
     record: CheckpointRecord | None = None

@@ -181,24 +181,22 @@ def encode_messages(messages: Sequence[Message], compression: str = "snappy") ->
     >>> [batch.record_count() for batch in encode_messages([(b"m1", b"{}"), (b"m2", None)])]
     [2]
     """
-    now = _now()
-    keys, values, headers, timestamps = [], [], [], []
+    now, n = _now(), len(messages)
+    texts = [message[0] for message in messages] + [message[1] for message in messages]
+    headers, timestamps = [], []
     for message in messages:
-        keys.append(message[0])
-        values.append(message[1])
         headers.append(_headers(message[2]) if len(message) > 2 else _NO_HEADERS)
         given = message[3] if len(message) > 3 else None
         timestamps.append(now if given is None else given)
-    key_text, key_at, key_length = _joined(keys)
-    value_text, value_at, value_length = _joined(values)
+    text, at, length = _joined(texts)
     return encode(
         Columns(
-            key_text,
-            key_at,
-            key_length,
-            value_text,
-            value_at,
-            value_length,
+            text,
+            at[:n],
+            length[:n],
+            text,
+            at[n:],
+            length[n:],
             *_joined(headers),
             timestamp=np.array(timestamps, np.int64),
         ),

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 from aiokafka import TopicPartition
-from aiokafka.partitioner import murmur2
 
 from streams.contract.currencies import MINOR_DIGITS_TABLE
 from streams.contract.messages import Relayed
@@ -28,6 +27,7 @@ from streams.decode.relayed import (
     decode_loan_event,
     decode_merchant_event,
 )
+from streams.decode.routing import home_of
 from streams.decode.strict import Refused
 from streams.ending import end_process
 from streams.transport.reading import fold_consumer
@@ -77,11 +77,6 @@ def relayed_topics(topics: Topics) -> dict[str, Decode]:
         topics.fund_events.name: decode_fund_event,
         topics.claim_events.name: decode_claim_event,
     }
-
-
-def home_of(key: bytes, partitions: int) -> int:
-    """Return the partition of `payments` that a merchant belongs to."""
-    return int((murmur2(key) & 0x7FFFFFFF) % partitions)
 
 
 class EventRelay:

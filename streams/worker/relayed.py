@@ -16,8 +16,8 @@ import msgspec
 from streams.contract.messages import Relayed
 from streams.dead_letters import DeadLetter, field, letter_of
 from streams.decode.payments import decode_relayed
+from streams.decode.routing import home_of
 from streams.wire.encode import encode_messages
-from streams.worker.relay import home_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
