@@ -100,7 +100,7 @@ class _Log:
         self._holding = Holding(number, partition_maker(settings)())
         self._holding.accounts.begin(place_of(settings, number))
         self._applier = FoldApplier(settings, Metrics())
-        self._updates = LimitUpdates(settings, settings.topics.payments.name)
+        self._updates = LimitUpdates(settings.topics.payments.name)
         self._versions = versions
         self._ahead = switches[::-1]
         self._switch()

@@ -50,7 +50,8 @@ BURY_EVERY_S = 3600.0
 long, so that no late record of a former owner comes behind its tombstone."""
 
 FAR_BEHIND = 200_000
-"""Records of lag from which on checkpoints come less often, to catch up sooner."""
+"""Records of lag from which on checkpoints come less often, and outputs in larger batches, to
+catch up sooner."""
 
 
 @dataclass(slots=True)

@@ -12,43 +12,33 @@ from scorers.policy import Product
 from scorers.reasons import reason_code, reason_text
 from streams.contract.currencies import code_of
 from streams.contract.messages import LimitUpdate, Reason
-from streams.wire.encode import encode_messages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scorers.evaluation import Updates
-    from streams.settings import Settings
     from streams.state.holding import Holding
     from streams.transport.fold import Fold
-    from streams.wire.encode import EncodedBatch
+    from streams.wire.encode import Message
 
 
 class LimitUpdates:
     """Turns the kernel's update columns into records.
 
     Args:
-        settings: compression.
         source_topic: topic that the payments came from.
     """
 
-    def __init__(self, settings: Settings, source_topic: str) -> None:
-        self._settings = settings
+    def __init__(self, source_topic: str) -> None:
         self._source_topic = source_topic
         self._encode = msgspec.json.Encoder().encode
 
-    def encode(
-        self, holding: Holding, fold: Fold, updates: Updates
-    ) -> dict[str, list[EncodedBatch]]:
-        """Return the updates of one fold as record batches, by lender, in the order of the log."""
-        messages: defaultdict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
+    def encode(self, holding: Holding, fold: Fold, updates: Updates) -> dict[str, list[Message]]:
+        """Return the updates of one fold as records, by lender, in the order of the log."""
+        messages: defaultdict[str, list[Message]] = defaultdict(list)
         for key, update in self.messages(holding, fold, updates):
             messages[update.lender_id].append((key, self._encode(update)))
-        compression = self._settings.compression
-        return {
-            lender: encode_messages(of_lender, compression=compression)
-            for lender, of_lender in messages.items()
-        }
+        return messages
 
     def messages(
         self, holding: Holding, fold: Fold, updates: Updates

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,7 +17,6 @@ from scorers.evaluation import BY_EVENT
 from scorers.loans import key_of
 from streams.dead_letters import DeadLetter, dead_letters, field
 from streams.decode.routing import murmur2
-from streams.wire.encode import encode_messages
 from streams.wire.records import headers
 from streams.worker.effects import FoldApplier
 from streams.worker.limit_updates import LimitUpdates
@@ -42,7 +42,7 @@ class PaymentProcessor:
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self._updates = LimitUpdates(app.settings, app.payments_topic)
+        self._updates = LimitUpdates(app.payments_topic)
         self._applier = FoldApplier(app.settings, app.metrics)
 
     async def process(self, fold: Fold, generation: int) -> None:
@@ -101,20 +101,17 @@ class PaymentProcessor:
         raises = len(updates.limit) - cuts
         caused = fold.records.timestamp[updates.event[updates.cause == BY_EVENT]]
 
-        def acknowledged() -> None:
-            self._app.metrics.limits_updated(raises, cuts, time.time() - caused / 1000.0)
-            for lender, of_lender in encoded.items():
-                self._app.metrics.lender_updated(lender, sum(b.record_count() for b in of_lender))
+        def acknowledged(lender: str, n: int, *, last: bool) -> None:
+            self._app.metrics.lender_updated(lender, n)
+            if last:
+                self._app.metrics.limits_updated(raises, cuts, time.time() - caused / 1000.0)
 
-        topics = self._app.limit_updates_topics
         encoded = self._updates.encode(holding, fold, updates)
-        batches = [
-            (topics[lender], batch) for lender, of_lender in encoded.items() for batch in of_lender
-        ]
-        for place, (topic, batch) in enumerate(batches, 1):
+        for place, (lender, messages) in enumerate(encoded.items(), 1):
+            topic = self._app.limit_updates_topics[lender]
             await self._app.outbox.publish(
-                holding.number, topic.name, holding.number % topic.partitions, batch,
-                acknowledged if place == len(batches) else None,
+                holding.number, topic.name, holding.number % topic.partitions, messages,
+                partial(acknowledged, lender, len(messages), last=place == len(encoded)),
             )  # fmt: skip
 
     async def _send_home(
@@ -135,16 +132,12 @@ class PaymentProcessor:
                 )
             )
         for home, messages in homes.items():
-            for batch in encode_messages(messages, compression=self._app.settings.compression):
-                await self._app.outbox.publish(
-                    holding.number, self._app.payments_topic, home, batch
-                )
+            await self._app.outbox.publish(holding.number, self._app.payments_topic, home, messages)
             self._app.metrics.misrouted(len(messages))
 
     async def _publish_examples(self, holding: Holding, examples: list[Example]) -> None:
         messages = [(key_of(each).encoded(), msgspec.json.encode(each)) for each in examples]
-        for batch in encode_messages(messages, compression=self._app.settings.compression):
-            await self._app.outbox.publish(holding.number, self._app.examples_topic, 0, batch)
+        await self._app.outbox.publish(holding.number, self._app.examples_topic, 0, messages)
 
     async def _publish_answers(self, holding: Holding, fold: Fold, outputs: Outputs) -> None:
         """Publish decisions and answers, each on the topic of its lender."""
@@ -166,8 +159,7 @@ class PaymentProcessor:
                     message = (answer.merchant_id.encode(), msgspec.json.encode(answer))
                     answers[topic].append(message)
         for name, messages in answers.items():
-            for batch in encode_messages(messages, compression=self._app.settings.compression):
-                await self._app.outbox.publish(holding.number, name, 0, batch)
+            await self._app.outbox.publish(holding.number, name, 0, messages)
 
     async def _set_aside(self, holding: Holding, fold: Fold, of_relayed: list[DeadLetter]) -> None:
         worst = fold.decoded.events.outcome.max(initial=0)
@@ -177,9 +169,8 @@ class PaymentProcessor:
         if not letters:
             return
         messages = [letter.message for letter in letters]
-        for batch in encode_messages(messages, compression=self._app.settings.compression):
-            await self._app.outbox.publish(
-                holding.number, self._app.dead_letters_topic, holding.number, batch
-            )
+        await self._app.outbox.publish(
+            holding.number, self._app.dead_letters_topic, holding.number, messages
+        )
         for letter in letters:
             self._app.metrics.dead_lettered(letter.reason)

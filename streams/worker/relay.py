@@ -31,7 +31,6 @@ from streams.decode.routing import home_of
 from streams.decode.strict import Refused
 from streams.ending import end_process
 from streams.transport.reading import fold_consumer
-from streams.wire.encode import encode_messages
 from streams.wire.records import headers
 
 if TYPE_CHECKING:
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
 
     from streams.contract.topics import Topics
     from streams.transport.fold import Fold
+    from streams.wire.encode import Message
     from streams.worker.app import App
 
 FOLLOW_EVERY_S = 0.1
@@ -51,8 +51,6 @@ FOLLOW_EVERY_S = 0.1
 PAUSE_S = 0.002
 """Seconds between two fetches that bring something: each costs some 0.4 ms of Python, so that a
 steady stream is fetched some at a time."""
-
-Message = tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]], int]
 
 
 class AboutAMerchant(Protocol):
@@ -156,11 +154,14 @@ class EventRelay:
         Two workers may do so in the moment of a hand-over: what is relayed twice counts once.
         """
         homes, letters = self._sorted(fold)
+        source = (fold.topic, fold.partition)
+        publish = self._app.outbox.publish
         for home, messages in homes.items():
-            await self._send(fold, self._app.payments_topic, home, messages)
-        await self._send(
-            fold, self._app.dead_letters_topic, fold.partition, [each.message for each in letters]
-        )
+            await publish(source, self._app.payments_topic, home, messages)
+        await publish(
+            source, self._app.dead_letters_topic, fold.partition,
+            [each.message for each in letters],
+        )  # fmt: skip
         for letter in letters:
             self._app.metrics.dead_lettered(letter.reason)
         tp = TopicPartition(fold.topic, fold.partition)
@@ -195,11 +196,6 @@ class EventRelay:
                 (key, msgspec.json.encode(envelope), own, int(records.timestamp[i]))
             )
         return homes, letters
-
-    async def _send(self, fold: Fold, topic: str, home: int, messages: list[Message]) -> None:
-        compression = self._app.settings.compression
-        for batch in encode_messages(messages, compression=compression):
-            await self._app.outbox.publish((fold.topic, fold.partition), topic, home, batch)
 
     async def _commit_at_times(self, consumer: AIOKafkaConsumer) -> None:
         while True:

@@ -17,7 +17,6 @@ from streams.contract.messages import Relayed
 from streams.dead_letters import DeadLetter, field, letter_of
 from streams.decode.payments import decode_relayed
 from streams.decode.routing import home_of
-from streams.wire.encode import encode_messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from streams.observability.metrics import Metrics
     from streams.state.holding import Holding
     from streams.transport.fold import Fold
+    from streams.wire.encode import Message
     from streams.worker.app import App
 
 
@@ -162,7 +162,7 @@ async def publish_to_log(app: App, holding: Holding, messages: Iterable[LogMessa
     After a crash a message may come again, with the same content and source: what takes it must
     know it by an id.
     """
-    homes: defaultdict[int, list[tuple[bytes | None, bytes]]] = defaultdict(list)
+    homes: defaultdict[int, list[Message]] = defaultdict(list)
     for each in messages:
         key = None if each.merchant_id is None else each.merchant_id.encode()
         home = each.partition
@@ -177,5 +177,4 @@ async def publish_to_log(app: App, holding: Holding, messages: Iterable[LogMessa
         )
         homes[home].append((key, msgspec.json.encode(envelope)))
     for home, records in homes.items():
-        for batch in encode_messages(records, compression=app.settings.compression):
-            await app.outbox.publish(holding.number, app.payments_topic, home, batch)
+        await app.outbox.publish(holding.number, app.payments_topic, home, records)

@@ -43,7 +43,7 @@ def fold_of_all() -> Fold:
 
 def led_to(parts: list[Fold]) -> list[object]:
     holding = Holding(0, partition_maker(SETTINGS)())
-    applier, updates = FoldApplier(SETTINGS, Metrics()), LimitUpdates(SETTINGS, "payments")
+    applier, updates = FoldApplier(SETTINGS, Metrics()), LimitUpdates("payments")
     return [
         update
         for fold in parts

@@ -1,7 +1,8 @@
 import asyncio
+from functools import partial
 from typing import Any
 
-from streams.wire.encode import EncodedBatch, encode_messages
+from streams.wire.encode import EncodedBatch, Message
 from streams.worker import outbox as module
 from streams.worker.outbox import LANE, Outbox
 
@@ -22,15 +23,14 @@ class SlowBroker:
         return self.futures[-1]
 
 
-def a_batch() -> EncodedBatch:
-    return encode_messages([(b"m", b"{}")], "none")[0]
+A_MESSAGE: list[Message] = [(b"m", b"{}")]
 
 
-async def test_a_batch_is_owed_until_the_broker_has_it() -> None:
+async def test_what_is_published_is_owed_until_the_broker_has_it() -> None:
     broker = SlowBroker()
-    outbox = Outbox(lambda: broker)  # type: ignore[arg-type,return-value]
+    outbox = Outbox(lambda: broker, "none")  # type: ignore[arg-type,return-value]
     told: list[str] = []
-    await outbox.publish(3, "out", 0, a_batch(), lambda: told.append("acknowledged"))
+    await outbox.publish(3, "out", 0, A_MESSAGE, lambda: told.append("acknowledged"))
     await asyncio.sleep(0)
     assert len(outbox.owed(3)) == 1
     assert outbox.owed(4) == set()
@@ -42,49 +42,73 @@ async def test_a_batch_is_owed_until_the_broker_has_it() -> None:
     assert told == ["acknowledged"]
 
 
-async def test_a_batch_is_owed_before_the_producer_has_taken_it() -> None:
+async def test_what_is_published_is_owed_before_the_producer_has_taken_it() -> None:
     broker = SlowBroker()
     broker.open.clear()
-    outbox = Outbox(lambda: broker)  # type: ignore[arg-type,return-value]
-    await outbox.publish(0, "out", 0, a_batch())
+    outbox = Outbox(lambda: broker, "none")  # type: ignore[arg-type,return-value]
+    await outbox.publish(0, "out", 0, A_MESSAGE)
     await asyncio.sleep(0)
     assert broker.taken == []
     assert len(outbox.owed(0)) == 1
 
 
-async def test_the_batches_of_a_partition_keep_their_order() -> None:
+async def test_what_comes_while_the_broker_is_awaited_leaves_together_and_in_order() -> None:
     broker = SlowBroker()
-    outbox = Outbox(lambda: broker)  # type: ignore[arg-type,return-value]
-    batches = [a_batch() for _ in range(5)]
-    for batch in batches:
-        await outbox.publish(0, "out", 1, batch)
+    outbox = Outbox(lambda: broker, "none")  # type: ignore[arg-type,return-value]
+    told: list[int] = []
+    for n in range(5):
+        await outbox.publish(n, "out", 1, [(b"m", str(n).encode())], partial(told.append, n))
+        await asyncio.sleep(0)
+    assert [batch.record_count() for _, _, batch in broker.taken] == [1]
+    broker.futures[0].set_result(None)
     await asyncio.sleep(0.01)
-    assert [taken[2] for taken in broker.taken] == batches
+    assert [batch.record_count() for _, _, batch in broker.taken] == [1, 4]
+    assert told == [0]
+    values = bytes(broker.taken[1][2]._build())
+    places = [values.index(f"\x02{n}".encode()) for n in range(1, 5)]
+    assert places == sorted(places)
+    broker.futures[1].set_result(None)
+    await asyncio.gather(*(each for n in range(5) for each in outbox.owed(n)))
+    assert told == [0, 1, 2, 3, 4]
 
 
 async def test_a_full_lane_makes_only_its_own_payments_wait() -> None:
     broker = SlowBroker()
     broker.open.clear()
-    outbox = Outbox(lambda: broker)  # type: ignore[arg-type,return-value]
+    outbox = Outbox(lambda: broker, "none")  # type: ignore[arg-type,return-value]
 
     async def fill() -> None:
-        for _ in range(LANE + 2):
-            await outbox.publish(0, "out", 0, a_batch())
+        for _ in range(3 * LANE):
+            await outbox.publish(0, "out", 0, A_MESSAGE)
 
     filling = asyncio.create_task(fill())
     await asyncio.sleep(0.05)
     assert not filling.done()
-    await asyncio.wait_for(outbox.publish(0, "out", 1, a_batch()), 1)
+    await asyncio.wait_for(outbox.publish(0, "out", 1, A_MESSAGE), 1)
     broker.open.set()
+    await asyncio.sleep(0.01)
+    broker.futures[0].set_result(None)
     await asyncio.wait_for(filling, 1)
+
+
+async def test_what_comes_while_a_lane_lingers_leaves_together() -> None:
+    broker = SlowBroker()
+    outbox = Outbox(lambda: broker, "none")  # type: ignore[arg-type,return-value]
+    outbox.linger_s = 0.01
+    for _ in range(5):
+        await outbox.publish(0, "out", 1, A_MESSAGE)
+        await asyncio.sleep(0)
+    assert broker.taken == []
+    await asyncio.sleep(0.05)
+    assert [batch.record_count() for _, _, batch in broker.taken] == [5]
 
 
 async def test_a_refused_batch_ends_the_process(monkeypatch: Any) -> None:
     broker = SlowBroker()
-    outbox = Outbox(lambda: broker)  # type: ignore[arg-type,return-value]
+    outbox = Outbox(lambda: broker, "none")  # type: ignore[arg-type,return-value]
     ended: list[str] = []
     monkeypatch.setattr(module, "end_process", lambda sentence, error: ended.append(sentence))
-    await outbox.publish(0, "out", 7, a_batch())
+    await outbox.publish(0, "out", 7, A_MESSAGE)
     await asyncio.sleep(0)
     broker.futures[0].set_exception(RuntimeError("refused"))
     await asyncio.sleep(0.01)

@@ -89,8 +89,11 @@ class Published:
         )
         self.at: dict[int, Fold] = {}
 
-    async def publish(self, source: int, topic: str, partition: int, batch: EncodedBatch) -> None:
+    async def publish(
+        self, source: int, topic: str, partition: int, messages: list[Message]
+    ) -> None:
         assert (source, topic) == (2, "payments"), "a checkpoint of the source must wait for it"
+        (batch,) = encode_messages(messages, "none")
         self.at[partition] = read(batch)
 
 
