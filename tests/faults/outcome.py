@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 import numpy as np
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
-from kafka.errors import CoordinatorNotAvailableError
+from kafka.errors import CoordinatorNotAvailableError, NotCoordinatorError
 
 from features.layout import ROW
 from streams.brokers.clients import consumer_settings, kafka_python_options
@@ -161,7 +161,7 @@ class Positions:
             try:
                 offsets = self._admin.list_group_offsets([self._group])[self._group]
                 break
-            except CoordinatorNotAvailableError:
+            except (CoordinatorNotAvailableError, NotCoordinatorError):
                 # A broker that has only just been started is still making its offsets topic.
                 if time.monotonic() > deadline:
                     raise
