@@ -39,8 +39,12 @@ class StubApp:
         self.holding.checkpoint = CheckpointRecord(-1, {}, 0, BEGINNING)
         self.settings = Settings(compression="none")
         self.batch_producer = self.outbox = self.fold_consumer = self.consumer = self
-        self.versions = SimpleNamespace(newer_than=lambda _: False)
-        self.metrics = SimpleNamespace(checkpoint_done=lambda *_: None, committed=lambda *_: None)
+        self.versions = SimpleNamespace(newer_than=lambda _: False, shadows=lambda _: ())
+        self.metrics = SimpleNamespace(
+            checkpoint_done=lambda *_: None,
+            committed=lambda *_: None,
+            shadows_counted=lambda _: None,
+        )
         self.holdings = SimpleNamespace(active=lambda: [self.holding], drop=self.drop)
         self.dropped: list[int] = []
         self.ends: dict[str, int] = {}
@@ -201,7 +205,7 @@ async def test_no_newer_model_is_taken_up_before_the_log_of_the_former_owner_is_
 async def test_a_switch_stays_on_record_in_one_batch_with_its_checkpoint() -> None:
     app = StubApp()
     version = Version(policies=Policies([], Moment(4, 1_000)))
-    app.versions = SimpleNamespace(newer_than=lambda _: app.log == [], newest=lambda _: version)
+    app.versions.newer_than, app.versions.newest = lambda _: app.log == [], lambda _: version
     app.holding.log_end = 0
     app.metrics.version_activated = lambda _: None
     app.holding.applied = 7
@@ -227,7 +231,7 @@ async def test_a_switch_behind_a_restart_takes_effect_where_the_partition_stands
     """One that named an earlier offset would lose against the checkpoint before it."""
     app = StubApp()
     version = Version(policies=Policies([], Moment(4, 1_000)))
-    app.versions = SimpleNamespace(newer_than=lambda _: True, newest=lambda _: version)
+    app.versions.newer_than, app.versions.newest = lambda _: True, lambda _: version
     app.metrics.version_activated = lambda _: None
     app.holding.checkpoint = CheckpointRecord(362, {}, 0, BEGINNING, 2)
     app.holding.applied, app.holding.log_end = -1, 363
