@@ -174,8 +174,7 @@ class Catalogue:
                 [
                     newest
                     for name, versions in self._versions.items()
-                    if not name.shadow
-                    and (newest := _newest(versions, at, position)) is not None
+                    if not name.shadow and (newest := _newest(versions, at, position)) is not None
                 ],
                 Moment(position, at),
             )

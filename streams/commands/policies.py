@@ -185,7 +185,9 @@ def _show(found: "Preview", policy: "Policy") -> None:
         return amount_text(amount, policy.currency)
 
     console = Console()
-    would = "changes no limit. In the place of the live policy it would" if policy.shadow else "would"
+    would = (
+        "changes no limit. In the place of the live policy it would" if policy.shadow else "would"
+    )
     console.print(
         f"[bold]{_name(policy)}[/] {would} raise {found.raised:,} and cut {found.cut:,} of "
         f"{found.merchants:,} limits at once, {found.ended:,} of them to 0; together from "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from scorers.policy import Policy, PolicyName
     from scorers.shadows import Counted
 
-COMPARED = ("higher", "same", "lower")
-AMOUNTS = ("shadow", "live", "in_force")
+COMPARED: Final = ("higher", "same", "lower")
+AMOUNTS: Final = ("shadow", "live", "in_force")
 
 
 class ShadowMetrics:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scorers.catalogue import Catalogue, Policies, retired
+from scorers.catalogue import Catalogue, retired
 from scorers.partition import Version
 from scorers.policy import BUILT_IN, EVERYBODYS, Cover, Policy, PolicyName, Product, check_policy
 from scorers.shadows import Counted
