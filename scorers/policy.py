@@ -79,8 +79,13 @@ class PolicyName(NamedTuple):
         """What names the policy of this lender and product that merchants have limits by."""
         return self._replace(shadow=False)
 
+    @property
+    def what(self) -> str:
+        """Product, and that it is a shadow, for people."""
+        return f"{self.product} (shadow)" if self.shadow else str(self.product)
+
     def __str__(self) -> str:
-        return f"{self.lender}, {self.product}{' (shadow)' if self.shadow else ''}"
+        return f"{self.lender}, {self.what}"
 
 
 EVERYBODYS = PolicyName(PLATFORM, Product.LOAN)

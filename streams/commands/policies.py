@@ -100,13 +100,13 @@ def list_command(
         typer.echo(msgspec.json.encode({"policies": list(catalogue), "refused": refused}).decode())
         return
     table = Table("lender")
-    for name in ("product", "shadow", "version", "cap"):
+    for name in ("product", "version", "cap"):
         table.add_column(name, no_wrap=True)
     table.add_column("valid from")
     table.add_column("valid to")
     for policy in catalogue:
         table.add_row(
-            policy.lender, policy.product, "shadow" if policy.shadow else "", str(policy.version),
+            policy.lender, policy.name.what, str(policy.version),
             amount_text(policy.cap, policy.currency),
             _moment(policy.valid_from), _moment(policy.valid_to),
         )  # fmt: skip

@@ -12,15 +12,19 @@ from features.calendar import load_zone
 from scorers.catalogue import BEGINNING, Moment, Policies
 from scorers.loans import Draw, LoanEvent, LoanKind
 from scorers.partition import Partition, Version
+from scorers.policy import BUILT_IN
+from scorers.shadows import Counted
 from streams.settings import Settings
 from streams.state.holding import CheckpointRecord, Holding, switch_key
 from streams.transport.fetching import FoldDecoder, folds
 from streams.worker import checkpoint as module
 from streams.worker.checkpoint import Checkpointer
+from tests.scorers.logs import Record, columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from scorers.policy import Policy, PolicyName
     from streams.transport.fold import Fold
     from streams.wire.encode import EncodedBatch
 
@@ -239,3 +243,44 @@ async def test_a_switch_behind_a_restart_takes_effect_where_the_partition_stands
     assert app.holding.checkpoint.offset == 362
     assert app.holding.checkpoint.policies == (4, 1_000)
     assert app.holding.checkpoint.switches == 3
+
+
+async def test_what_shadows_gave_is_reported_once_the_checkpoint_is_durable() -> None:
+    app = StubApp()
+    shadow = msgspec.structs.replace(BUILT_IN, version=1, shadow=True)
+    followed: list[tuple[Policy, ...]] = []
+    reported: list[tuple[int, dict[PolicyName, Counted]]] = []
+    app.versions.shadows = lambda _: (shadow,)
+    app.metrics.shadows_followed = followed.append
+    app.metrics.shadows_counted = lambda counts: reported.append((len(app.log), counts))
+    await app.take()
+    await app.take()
+    assert followed == [(shadow,)]
+    assert [counts for _, counts in reported] == [{}, {}]
+    assert app.holding.checkpoint is not None
+    assert app.holding.checkpoint.policies == BEGINNING, "no record names a shadow"
+    assert app.holding.checkpoint.switches == 0
+
+    batch, text = columns([Record(b"m1", "p1")])
+    app.holding.partition.apply(batch, text, lambda _: None)
+    app.holding.applied = 0
+    before = len(app.log)
+    assert await app.take() == ["ids", "rows", "rows"]
+    assert reported[-1] == (before + 3, {shadow.name: Counted(0, 1, 0, 0, 0, 0)})
+    assert await app.take() == ["rows"]
+    assert reported[-1][1] == {}
+
+
+async def test_what_shadows_gave_is_not_reported_by_a_checkpoint_that_did_not_finish() -> None:
+    app = StubApp()
+    shadow = msgspec.structs.replace(BUILT_IN, version=1, shadow=True)
+    app.holding.partition.follow_shadows((shadow,))
+    app.versions.shadows = lambda _: (shadow,)
+    reported: list[dict[PolicyName, Counted]] = []
+    app.metrics.shadows_counted = reported.append
+    batch, text = columns([Record(b"m1", "p1")])
+    app.holding.partition.apply(batch, text, lambda _: None)
+    app.holding.applied = 0
+    await app.checkpointer.before_revocation({NUMBER}, timeout_s=0.005)
+    assert app.dropped == [NUMBER]
+    assert reported == []
