@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_right
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
@@ -74,6 +75,9 @@ BUILT_IN_POLICIES = Policies([])
 class Catalogue:
     """Every version of every policy, in the order in which they were published.
 
+    Shadows are kept apart from what is in force: no checkpoint names them, and publishing one
+    moves neither `position` nor what a `Moment` stands for.
+
     Args:
         lenders: who may have policies.
 
@@ -87,6 +91,7 @@ class Catalogue:
         self._lenders = frozenset(lenders)
         self._versions: defaultdict[PolicyName, list[tuple[int, Policy]]] = defaultdict(list)
         self._names: dict[int, PolicyName] = {}
+        self._shadow_names: set[PolicyName] = set()
         self._changes: list[int] = []
         self._made: dict[tuple[int, int], Policies] = {}
         self.position = BEGINNING.position
@@ -99,6 +104,14 @@ class Catalogue:
         """Return the newest version of a policy, valid by now or not."""
         versions = self._versions.get(name)
         return versions[-1][1] if versions else None
+
+    def as_live(self, policy: Policy) -> Policy:
+        """Return what a policy would be in the place of the live one: itself if it is no shadow."""
+        if not policy.shadow:
+            return policy
+        live = self.newest(policy.name.live)
+        version = 1 if live is None else live.version + 1
+        return msgspec.structs.replace(policy, shadow=False, version=version)
 
     def check(self, policy: Policy) -> None:
         """Refuse a policy that cannot come next.
@@ -115,12 +128,11 @@ class Catalogue:
         version = 0 if before is None else before.version
         if policy.version <= version:
             raise ValueError(
-                f"version {policy.version} of {policy.lender}, {policy.product} does not follow"
-                f" version {version}"
+                f"version {policy.version} of {policy.name} does not follow version {version}"
             )
         twin = self._names.get(policy.name.key, policy.name)
         if twin != policy.name:
-            raise ValueError(f"rows could not tell {policy.name} from {twin}")
+            raise ValueError(f"rows could not tell {policy.name!r} from {twin!r}")
 
     def add(self, policy: Policy, position: int) -> None:
         """Take in a policy that has been published behind all others.
@@ -135,6 +147,9 @@ class Catalogue:
         self.check(policy)
         self._versions[policy.name].append((position, policy))
         self._names[policy.name.key] = policy.name
+        if policy.shadow:
+            self._shadow_names.add(policy.name)
+            return
         self._changes.append(-1 if policy.valid_from is None else policy.valid_from)
         self._changes.sort()
         self.position = position
@@ -158,12 +173,23 @@ class Catalogue:
             made = self._made[stamp] = Policies(
                 [
                     newest
-                    for versions in self._versions.values()
-                    if (newest := _newest(versions, at, position)) is not None
+                    for name, versions in self._versions.items()
+                    if not name.shadow and (newest := _newest(versions, at, position)) is not None
                 ],
                 Moment(position, at),
             )
         return made
+
+    def shadows(self, at: int) -> tuple[Policy, ...]:
+        """Return the shadows to be counted at an event time (epoch ms), by all that is published.
+
+        Of each lender and product that is the newest version that is valid by then, if it has
+        not ended.
+        """
+        newest = (
+            _newest(self._versions[name], at, sys.maxsize) for name in sorted(self._shadow_names)
+        )
+        return tuple(each for each in newest if each is not None and not each.ended(at))
 
     def moves(self, since: Moment, at: int) -> bool:
         """Tell whether other policies are in force now than at an earlier moment."""
@@ -182,7 +208,10 @@ def _newest(versions: list[tuple[int, Policy]], at: int, position: int) -> Polic
 
 
 def retired(policy: Policy, at: int) -> Policy:
-    """Return the next version of a policy, which gives nothing from an event time (ms) on."""
+    """Return the next version of a policy, which gives nothing from an event time (ms) on.
+
+    A shadow is no longer counted then.
+    """
     return msgspec.structs.replace(
         policy, version=policy.version + 1, valid_from=None, valid_to=max(at, 1)
     )

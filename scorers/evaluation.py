@@ -12,9 +12,10 @@ from features.compiler import inlined
 from features.roll import can_decay
 from features.vector import FEATURE_COUNT, compute
 from scorers.cover import cover_of, roll_months
+from scorers.credit import credit_of
 from scorers.entitlements import ENTITLEMENTS, FULL, GONE, as_records
-from scorers.hold_out import constant, draw_of, settle
-from scorers.limits import COVER, CREDIT, NO_LIMIT, as_policies, decide, index_of, wanted
+from scorers.hold_out import draw_of, settle
+from scorers.limits import COVER, CREDIT, NO_LIMIT, as_policies, decide, index_of
 from scorers.reasons import (
     CLOSED,
     LARGEST_EFFECT,
@@ -30,6 +31,7 @@ from scorers.reasons import (
     strongest,
 )
 from scorers.scorecard import probability
+from scorers.shadows import count_shadows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from features.views import Row
     from scorers.limits import PolicyArgs, PolicyTable
     from scorers.scorecard import Weights
+    from scorers.shadows import Shadows
 
 # What set an update off.
 BY_EVENT: Final = 0
@@ -124,6 +127,7 @@ class Book(NamedTuple):
     """`Entitlements.of_row`, with room for every row."""
     entitled: NDArray[np.uint8]
     """`Entitlements.table`."""
+    shadows: Shadows
 
 
 def new_scratch() -> Scratch:
@@ -157,15 +161,9 @@ def _anew(
         scratch: the merchant's figures.
     """
     as_of = row.clock
-    whole = 0
+    whole = credit_of(row, held_out, scratch.vector, pd, limit, version, standing, policy)
     if held_out:
-        if row.currency == policy.currency and as_of < policy.ends_at and standing > 0:
-            whole = constant(scratch.vector, pd, limit, version, policy)
         return settle(whole, limit, version, raised_at, as_of, policy)
-    if row.currency == policy.currency and as_of < policy.ends_at and standing > 0:
-        whole = wanted(scratch.vector, pd, limit, version, policy)
-        if standing != FULL:
-            whole = min(whole * standing // FULL, policy.cap) // policy.step * policy.step
     return decide(whole, limit, version, raised_at, as_of, policy)
 
 
@@ -269,6 +267,8 @@ def evaluate(
                 due_at = min(due_at, raised_at + policy.cool_down_ms)
             if limit > 0:
                 due_at = min(due_at, policy.ends_at)
+    if book.shadows.there > 0:
+        count_shadows(row, number, drawn, pd, book, scratch)
     if any_limit or can_decay(row):
         row.due_at = min(due_at, next_midnight(as_of, book.zone))
     else:

@@ -24,6 +24,7 @@ from scorers.policy import EVERYBODYS, PolicyName
 from scorers.prior import BUILT_IN as BUILT_IN_SCORECARD
 from scorers.reasons import REASONS_GIVEN
 from scorers.scorecard import Scorecard, probability, weights_of
+from scorers.shadows import Counted, ShadowBook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from features.calendar import Zone
     from features.events import Events
     from scorers.entitlements import Draft, Entitled
+    from scorers.policy import Policy
 
 UPDATES_AT_ONCE: Final = 4096
 SKEW_MS: Final = 5 * 60_000
@@ -134,6 +136,7 @@ class Partition:
         self._ahead = Ahead()
         self._clock = engine.new_clock()
         self._entitlements = Entitlements()
+        self._shadows = ShadowBook()
         self._scratch = new_scratch()
         self._updates = allocate_updates(max(updates_at_once, MOST_UPDATES))
         self._cursor = np.zeros(4, np.int64)
@@ -175,12 +178,24 @@ class Partition:
         """
         self._weights = weights_of(version.scorecard)
         self._version = version
+        self._shadows.put_beside(version.policies)
+
+    def follow_shadows(self, shadows: tuple[Policy, ...]) -> bool:
+        """Count these shadow policies from now on; tell whether they are others than before.
+
+        Nothing but `take_shadow_counts` follows from them, so it may be done between any events.
+        """
+        return self._shadows.follow(shadows, self._version.policies)
+
+    def take_shadow_counts(self) -> dict[PolicyName, Counted]:
+        """Return what has been counted of shadows since the last call."""
+        return self._shadows.take()
 
     def _book(self) -> Book:
         self._entitlements.prepare(len(self._rows.keys.place))
         return Book(
             self._zone, self._weights, self._version.policies.table,
-            self._entitlements.of_row, self._entitlements.table,
+            self._entitlements.of_row, self._entitlements.table, self._shadows.kernels,
         )  # fmt: skip
 
     def apply(

@@ -48,15 +48,22 @@ class Product(StrEnum):
 
 
 @cache
-def _key_of(lender: str, product: Product) -> int:
-    return hash_of(f"{lender}\0{product}".encode())
+def _key_of(lender: str, product: Product, shadow: bool) -> int:
+    name = f"{lender}\0{product}"
+    return hash_of(f"{name}\0shadow".encode() if shadow else name.encode())
 
 
 class PolicyName(NamedTuple):
-    """What names a policy through all its versions."""
+    """What names a policy through all its versions.
+
+    >>> print(PolicyName("bank", Product.LOAN, shadow=True))
+    bank, loan (shadow)
+    """
 
     lender: str
     product: Product
+    shadow: bool = False
+    """Whether it is only counted, beside the live policy of this lender and product."""
 
     @property
     def key(self) -> int:
@@ -65,7 +72,20 @@ class PolicyName(NamedTuple):
         >>> PolicyName("bank", Product.LOAN).key == PolicyName("bank", Product.TRADE_CREDIT).key
         False
         """
-        return _key_of(self.lender, self.product)
+        return _key_of(self.lender, self.product, self.shadow)
+
+    @property
+    def live(self) -> PolicyName:
+        """What names the policy of this lender and product that merchants have limits by."""
+        return self._replace(shadow=False)
+
+    @property
+    def what(self) -> str:
+        """Product, and that it is a shadow, for people."""
+        return f"{self.product} (shadow)" if self.shadow else str(self.product)
+
+    def __str__(self) -> str:
+        return f"{self.lender}, {self.what}"
 
 
 EVERYBODYS = PolicyName(PLATFORM, Product.LOAN)
@@ -136,8 +156,10 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     Attributes:
         version: rises with each one published for this lender and product; the built-in one is 0.
+            Shadows have versions of their own.
         lender: lender's id.
         product: what the limit is for.
+        shadow: what it would give is counted beside the live policy, and nothing follows from it.
         currency: ISO 4217 code.
         valid_from: event time from which on it replaces the version before it, in ms; at once
             when left out.
@@ -173,6 +195,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     version: Version
     lender: Identifier = PLATFORM
     product: Product = Product.LOAN
+    shadow: bool = False
     currency: str = "CNY"
     valid_from: Milliseconds | None = None
     valid_to: Milliseconds | None = None
@@ -211,8 +234,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     @property
     def name(self) -> PolicyName:
-        """Lender and product."""
-        return PolicyName(self.lender, self.product)
+        """Lender and product, and whether it is a shadow."""
+        return PolicyName(self.lender, self.product, self.shadow)
 
     def ended(self, at: int) -> bool:
         """Tell whether it gives nothing any more at an event time (epoch ms)."""
@@ -273,6 +296,8 @@ def check_policy(policy: Policy) -> None:
 
 def _wrong_parts(policy: Policy) -> list[str]:
     wrong = []
+    if policy.shadow and policy.product is Product.FUND_SWEEP:
+        wrong.append(f"shadow is true, but {policy.product} has no limit that could be compared")
     parts = {Product.INSURANCE: ("cover", policy.cover), Product.FUND_SWEEP: ("fund", policy.fund)}
     for product, (name, part) in parts.items():
         if (part is None) == (policy.product is product):

@@ -78,7 +78,7 @@ def preview(
         settings: Where the state is.
         versions: What is in force.
         catalogue: The policies, the new one among them, as if it had just been published.
-        policy: The new one.
+        policy: The new one; no shadow (`Catalogue.as_live`).
         most: Movers to name.
     """
     new_partition = partial(Partition, load_zone(settings.zone))

@@ -6,6 +6,10 @@ from panels import MONTH_S, RATE, WORKER, Panels, Query, cost_a_second, quantile
 
 ANSWERED: Final = 'outcome=~"approve|counter_offer|refer|decline"'
 APPLIED: Final = 'outcome="applied"'
+SHADOW_AMOUNTS: Final = "duoshou_shadow_minor_units_total"
+OF_A_POLICY: Final = "lender, product"
+OF_SHADOW: Final = 'of="shadow"'
+OF_LIVE: Final = 'of="live"'
 
 
 def lenders(panels: Panels) -> None:
@@ -22,6 +26,42 @@ def lenders(panels: Panels) -> None:
         ],
         "Of all lenders and products, and records of policies and models that do not count. "
         "Runbook: DuoshouVersionRefused.",
+    )
+    panels.series(
+        "Shadow policies: evaluations",
+        "ops",
+        [
+            Query(
+                rate("duoshou_shadow_evaluations_total", by="lender, product, compared"),
+                "{{lender}}, {{product}}, {{compared}}",
+            )
+        ],
+        "Evaluations a second in which a shadow policy gives more, the same or less than the live "
+        "one; counted once a checkpoint has made them durable.",
+    )
+    panels.series(
+        "Shadow policies: limits beside the live ones",
+        "percentunit",
+        [
+            Query(
+                f"{rate(SHADOW_AMOUNTS, by=OF_A_POLICY, where=OF_SHADOW)} "
+                f"/ {rate(SHADOW_AMOUNTS, by=OF_A_POLICY, where=OF_LIVE)}",
+                "{{lender}}, {{product}}",
+            )
+        ],
+        "What the shadow policies give over what the live ones give by the same measure: without "
+        "dead band, cool-down and steps. 100 %: the same in all.",
+    )
+    panels.series(
+        "Shadow policies: versions",
+        "none",
+        [
+            Query(
+                f"max by (lender, product) (duoshou_shadow_policy_version{{{WORKER}}})",
+                "{{lender}}, {{product}}",
+            )
+        ],
+        "Version of each shadow policy that is counted; none when there is no shadow.",
     )
     panels.series(
         "Limit updates by lender",

@@ -61,5 +61,6 @@ def publish_policy(settings: Settings, policy: Policy) -> None:
     Raises:
         BrokerError: The broker did not take it.
     """
-    key = f"{policy.lender}.{policy.product}.{policy.version}".encode()
+    shadow = ".shadow" if policy.shadow else ""
+    key = f"{policy.lender}.{policy.product}{shadow}.{policy.version}".encode()
     publish(settings, settings.topics.policies, key, dump_policy(policy))

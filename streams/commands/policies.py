@@ -40,7 +40,11 @@ def publish_command(
     bootstrap_servers: BootstrapServers = None,
     as_json: AsJson = False,
 ) -> None:
-    """Publish a policy; each partition takes it up at its next checkpoint."""
+    """Publish a policy; each partition takes it up at its next checkpoint.
+
+    One that says `shadow = true` is counted beside the live one (docs/lenders.md); no limit
+    follows from it.
+    """
     from streams.brokers.policies import policy_in
 
     _publish(settings_for(context, config, bootstrap_servers), policy_in(file), as_json)
@@ -55,22 +59,29 @@ def retire_command(
         int | None,
         typer.Option(help="Event time from which on it gives nothing, in ms; now if left out."),
     ] = None,
+    shadow: Annotated[
+        bool,
+        typer.Option("--shadow", help="End the shadow and leave the live policy alone."),
+    ] = False,
     config: Config = None,
     bootstrap_servers: BootstrapServers = None,
     as_json: AsJson = False,
 ) -> None:
-    """Publish a version of a policy that gives nothing any more: its limits become 0."""
+    """Publish a version of a policy that gives nothing any more: its limits become 0.
+
+    With `--shadow` the shadow is no longer counted, and limits stay as they are.
+    """
     from scorers.catalogue import retired
     from streams.brokers.policies import read_policies
 
     settings = settings_for(context, config, bootstrap_servers)
     catalogue, _ = read_policies(settings)
-    live = next(
-        (each for each in reversed(list(catalogue)) if each.name == (lender, product)), None
-    )
-    if live is None:
-        raise OperatorError(f"There is no policy of {lender} for {product}.")
-    _publish(settings, retired(live, int(time.time() * 1000) if at is None else at), as_json)
+    name = (lender, product, shadow)
+    newest = next((each for each in reversed(list(catalogue)) if each.name == name), None)
+    if newest is None:
+        kind = "shadow policy" if shadow else "policy"
+        raise OperatorError(f"There is no {kind} of {lender} for {product}.")
+    _publish(settings, retired(newest, int(time.time() * 1000) if at is None else at), as_json)
 
 
 @app.command("list")
@@ -95,7 +106,7 @@ def list_command(
     table.add_column("valid to")
     for policy in catalogue:
         table.add_row(
-            policy.lender, policy.product, str(policy.version),
+            policy.lender, policy.name.what, str(policy.version),
             amount_text(policy.cap, policy.currency),
             _moment(policy.valid_from), _moment(policy.valid_to),
         )  # fmt: skip
@@ -112,7 +123,10 @@ def preview_command(
     bootstrap_servers: BootstrapServers = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a policy would change for the merchants that there are; nothing is published."""
+    """Say what a policy would change for the merchants that there are; nothing is published.
+
+    Of a shadow: what it would change in the place of the live policy.
+    """
     import asyncio
 
     from streams.brokers.policies import policy_in, read_policies
@@ -123,10 +137,12 @@ def preview_command(
     policy = policy_in(file)
     catalogue, _ = read_policies(settings)
     try:
-        catalogue.add(policy, catalogue.position + 1)
+        catalogue.check(policy)
     except ValueError as error:
         raise OperatorError(f"It could not be published: {error}.") from None
-    found = preview(settings, asyncio.run(read_versions(settings)), catalogue, policy)
+    tried = catalogue.as_live(policy)
+    catalogue.add(tried, catalogue.position + 1)
+    found = preview(settings, asyncio.run(read_versions(settings)), catalogue, tried)
     if as_json:
         typer.echo(msgspec.json.encode(found).decode())
     else:
@@ -142,11 +158,10 @@ def _publish(settings: "Settings", policy: "Policy", as_json: bool) -> None:
     except ValueError as error:
         raise OperatorError(f"Nothing was published: {error}.") from None
     publish_policy(settings, policy)
-    _say(
-        as_json,
-        policy,
-        f"Published {_name(policy)}. Each partition takes it up at its next checkpoint.",
-    )
+    sentences = f"Published {_name(policy)}. Each partition takes it up at its next checkpoint."
+    if policy.shadow:
+        sentences += " It is a shadow: it is counted, and no limit follows from it."
+    _say(as_json, policy, sentences)
 
 
 def _say(as_json: bool, policy: "Policy", sentence: str) -> None:
@@ -154,7 +169,7 @@ def _say(as_json: bool, policy: "Policy", sentence: str) -> None:
 
 
 def _name(policy: "Policy") -> str:
-    return f"{policy.lender}, {policy.product}, version {policy.version}"
+    return f"{policy.name}, version {policy.version}"
 
 
 def _moment(ms: int | None) -> str:
@@ -170,8 +185,11 @@ def _show(found: "Preview", policy: "Policy") -> None:
         return amount_text(amount, policy.currency)
 
     console = Console()
+    would = (
+        "changes no limit. In the place of the live policy it would" if policy.shadow else "would"
+    )
     console.print(
-        f"[bold]{_name(policy)}[/] would raise {found.raised:,} and cut {found.cut:,} of "
+        f"[bold]{_name(policy)}[/] {would} raise {found.raised:,} and cut {found.cut:,} of "
         f"{found.merchants:,} limits at once, {found.ended:,} of them to 0; together from "
         f"{money(found.total)} to {money(found.total_would_be)}."
     )

@@ -388,11 +388,12 @@ class Topics:
 
     @property
     def policies(self) -> Topic:
-        """Policies; the newest of each lender and product is the live one."""
+        """Policies; the newest of each lender and product is the live one, or the shadow."""
         return Topic(
             name=f"{self.prefix}policies",
             doc="Policies as JSON; the worker takes up a new one at its next checkpoint.",
-            key="<lender>.<product>.<version>: none replaces another",
+            key="<lender>.<product>.<version>, of a shadow <lender>.<product>.shadow.<version>: "
+            "none replaces another",
             partitions=1,
             cleanup=Cleanup.COMPACT,
             types=_policies,

@@ -29,6 +29,7 @@ from scorers.policy import PLATFORM
 from streams.observability.health import Health
 from streams.observability.histogram import BatchHistogram
 from streams.observability.relayed import REFUSALS, UPDATE_BUCKETS, RelayedMetrics
+from streams.observability.shadows import ShadowMetrics
 from streams.observability.uncommitted import Uncommitted
 from streams.settings import Prices
 
@@ -67,7 +68,7 @@ _STAGE_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0
 _WRITE_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
-class Metrics(RelayedMetrics):
+class Metrics(RelayedMetrics, ShadowMetrics):
     """The metrics of one worker, on a registry of their own.
 
     All methods may be called from any thread and none waits for anything.
@@ -118,6 +119,7 @@ class Metrics(RelayedMetrics):
     def _define(self) -> None:
         registry = self.registry
         self.define_relayed(registry)
+        self.define_shadows(registry)
         self._events = Counter(
             "duoshou_events_total",
             "Events read from the payments topic, by kind and by what became of them.",

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     from scorers.ledger import LedgerCut
     from scorers.partition import ChangedRows, Version
+    from scorers.policy import PolicyName
+    from scorers.shadows import Counted
     from streams.wire.encode import EncodedBatch
     from streams.worker.app import App
 
@@ -63,6 +65,7 @@ class _Cut:
     pages: list[bytes]
     ledger: LedgerCut
     clock: dict[str, int]
+    shadows: dict[PolicyName, Counted]
     outputs: set[asyncio.Future[None]]
 
 
@@ -128,11 +131,20 @@ class Checkpointer:
                 await self._write(holding, cut, version, switching=True)
                 holding.partition.activate(version)
                 self._app.metrics.version_activated(version)
+            self._follow_shadows(holding)
         if not switching:
             await self._write(holding, cut, version)
         await self._commit(holding, cut)
+        # Now that rows hold them: what is evaluated again was not durable, and was not counted.
+        self._app.metrics.shadows_counted(cut.shadows)
         rows = sum(len(changed.key_length) for changed in cut.changed)
         self._app.metrics.checkpoint_done(time.monotonic() - began, rows)
+
+    def _follow_shadows(self, holding: Holding) -> None:
+        """Take up the newest shadows; no record names them, since no row depends on them."""
+        shadows = self._app.versions.shadows(holding.partition.watermark)
+        if holding.partition.follow_shadows(shadows):
+            self._app.metrics.shadows_followed(shadows)
 
     def _cut(self, holding: Holding) -> _Cut:
         return _Cut(
@@ -141,6 +153,7 @@ class Checkpointer:
             pages=holding.partition.take_pages(),
             ledger=_cut_ledger(holding),
             clock=holding.partition.clock_state(),
+            shadows=holding.partition.take_shadow_counts(),
             outputs=self._app.outbox.owed(holding.number),
         )
 

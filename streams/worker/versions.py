@@ -18,6 +18,7 @@ from streams.transport.following import TopicFollower
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from scorers.policy import Policy
     from streams.contract.topics import Topics
     from streams.settings import Settings
     from streams.state.holding import CheckpointRecord, Holding
@@ -62,6 +63,10 @@ class Versions:
     def newest(self, at: int) -> Version:
         """Return the newest model, and the policies in force at an event time (epoch ms)."""
         return Version(self._models.newest.scorecard, self.catalogue.in_force(at))
+
+    def shadows(self, at: int) -> tuple[Policy, ...]:
+        """Return the shadow policies that are counted at an event time (epoch ms)."""
+        return self.catalogue.shadows(at)
 
     def newer_than(self, holding: Holding) -> bool:
         """Tell whether a partition has to take up the newest version, or to record its first."""

@@ -2,13 +2,17 @@
 
 from typing import get_args
 
+import msgspec
 import numpy as np
 import pytest
 from prometheus_client import generate_latest
 
 from features.events import Kind, Outcome
+from scorers.policy import BUILT_IN
+from scorers.shadows import Counted
 from streams.observability import Health, Metrics
 from streams.observability.metrics import DEAD_LETTER_REASONS, Refusable, Stage, Written
+from streams.observability.shadows import AMOUNTS, COMPARED
 from streams.settings import Prices
 
 
@@ -119,6 +123,29 @@ def test_limit_updates_are_counted_for_the_lenders_of_the_settings_only() -> Non
     with pytest.raises(ValueError, match="unknown lender 'mallory'"):
         metrics.lender_updated("mallory", 1)
     assert value(metrics, name, lender="mallory") is None
+
+
+def test_shadows_have_series_from_when_they_are_taken_up_and_no_sooner() -> None:
+    metrics = Metrics(lenders=("platform", "harbour"))
+    evaluations, amounts = "duoshou_shadow_evaluations_total", "duoshou_shadow_minor_units_total"
+    harbour = {"lender": "harbour", "product": "loan"}
+    shadow = msgspec.structs.replace(BUILT_IN, lender="harbour", version=3, shadow=True)
+    assert value(metrics, evaluations, **harbour, compared="same") is None
+    metrics.shadows_followed([shadow])
+    assert value(metrics, "duoshou_shadow_policy_version", **harbour) == 3
+    assert value(metrics, evaluations, **harbour, compared="same") == 0
+    assert value(metrics, amounts, **harbour, of="in_force") == 0
+    for _ in range(2):
+        metrics.shadows_counted({shadow.name: Counted(4, 5, 6, 700, 800, 900)})
+    assert [value(metrics, evaluations, **harbour, compared=compared) for compared in COMPARED] == [
+        8, 10, 12,
+    ]  # fmt: skip
+    assert [value(metrics, amounts, **harbour, of=amount) for amount in AMOUNTS] == [
+        1_400, 1_600, 1_800,
+    ]  # fmt: skip
+    metrics.shadows_followed([])
+    assert value(metrics, "duoshou_shadow_policy_version", **harbour) is None
+    assert value(metrics, evaluations, **harbour, compared="higher") == 8
 
 
 def test_what_is_written_and_refused_is_there_before_it_happens() -> None:

@@ -12,15 +12,19 @@ from features.calendar import load_zone
 from scorers.catalogue import BEGINNING, Moment, Policies
 from scorers.loans import Draw, LoanEvent, LoanKind
 from scorers.partition import Partition, Version
+from scorers.policy import BUILT_IN
+from scorers.shadows import Counted
 from streams.settings import Settings
 from streams.state.holding import CheckpointRecord, Holding, switch_key
 from streams.transport.fetching import FoldDecoder, folds
 from streams.worker import checkpoint as module
 from streams.worker.checkpoint import Checkpointer
+from tests.scorers.logs import Record, columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from scorers.policy import Policy, PolicyName
     from streams.transport.fold import Fold
     from streams.wire.encode import EncodedBatch
 
@@ -39,8 +43,12 @@ class StubApp:
         self.holding.checkpoint = CheckpointRecord(-1, {}, 0, BEGINNING)
         self.settings = Settings(compression="none")
         self.batch_producer = self.outbox = self.fold_consumer = self.consumer = self
-        self.versions = SimpleNamespace(newer_than=lambda _: False)
-        self.metrics = SimpleNamespace(checkpoint_done=lambda *_: None, committed=lambda *_: None)
+        self.versions = SimpleNamespace(newer_than=lambda _: False, shadows=lambda _: ())
+        self.metrics = SimpleNamespace(
+            checkpoint_done=lambda *_: None,
+            committed=lambda *_: None,
+            shadows_counted=lambda _: None,
+        )
         self.holdings = SimpleNamespace(active=lambda: [self.holding], drop=self.drop)
         self.dropped: list[int] = []
         self.ends: dict[str, int] = {}
@@ -201,7 +209,7 @@ async def test_no_newer_model_is_taken_up_before_the_log_of_the_former_owner_is_
 async def test_a_switch_stays_on_record_in_one_batch_with_its_checkpoint() -> None:
     app = StubApp()
     version = Version(policies=Policies([], Moment(4, 1_000)))
-    app.versions = SimpleNamespace(newer_than=lambda _: app.log == [], newest=lambda _: version)
+    app.versions.newer_than, app.versions.newest = lambda _: app.log == [], lambda _: version
     app.holding.log_end = 0
     app.metrics.version_activated = lambda _: None
     app.holding.applied = 7
@@ -227,7 +235,7 @@ async def test_a_switch_behind_a_restart_takes_effect_where_the_partition_stands
     """One that named an earlier offset would lose against the checkpoint before it."""
     app = StubApp()
     version = Version(policies=Policies([], Moment(4, 1_000)))
-    app.versions = SimpleNamespace(newer_than=lambda _: True, newest=lambda _: version)
+    app.versions.newer_than, app.versions.newest = lambda _: True, lambda _: version
     app.metrics.version_activated = lambda _: None
     app.holding.checkpoint = CheckpointRecord(362, {}, 0, BEGINNING, 2)
     app.holding.applied, app.holding.log_end = -1, 363
@@ -235,3 +243,44 @@ async def test_a_switch_behind_a_restart_takes_effect_where_the_partition_stands
     assert app.holding.checkpoint.offset == 362
     assert app.holding.checkpoint.policies == (4, 1_000)
     assert app.holding.checkpoint.switches == 3
+
+
+async def test_what_shadows_gave_is_reported_once_the_checkpoint_is_durable() -> None:
+    app = StubApp()
+    shadow = msgspec.structs.replace(BUILT_IN, version=1, shadow=True)
+    followed: list[tuple[Policy, ...]] = []
+    reported: list[tuple[int, dict[PolicyName, Counted]]] = []
+    app.versions.shadows = lambda _: (shadow,)
+    app.metrics.shadows_followed = followed.append
+    app.metrics.shadows_counted = lambda counts: reported.append((len(app.log), counts))
+    await app.take()
+    await app.take()
+    assert followed == [(shadow,)]
+    assert [counts for _, counts in reported] == [{}, {}]
+    assert app.holding.checkpoint is not None
+    assert app.holding.checkpoint.policies == BEGINNING, "no record names a shadow"
+    assert app.holding.checkpoint.switches == 0
+
+    batch, text = columns([Record(b"m1", "p1")])
+    app.holding.partition.apply(batch, text, lambda _: None)
+    app.holding.applied = 0
+    before = len(app.log)
+    assert await app.take() == ["ids", "rows", "rows"]
+    assert reported[-1] == (before + 3, {shadow.name: Counted(0, 1, 0, 0, 0, 0)})
+    assert await app.take() == ["rows"]
+    assert reported[-1][1] == {}
+
+
+async def test_what_shadows_gave_is_not_reported_by_a_checkpoint_that_did_not_finish() -> None:
+    app = StubApp()
+    shadow = msgspec.structs.replace(BUILT_IN, version=1, shadow=True)
+    app.holding.partition.follow_shadows((shadow,))
+    app.versions.shadows = lambda _: (shadow,)
+    reported: list[dict[PolicyName, Counted]] = []
+    app.metrics.shadows_counted = reported.append
+    batch, text = columns([Record(b"m1", "p1")])
+    app.holding.partition.apply(batch, text, lambda _: None)
+    app.holding.applied = 0
+    await app.checkpointer.before_revocation({NUMBER}, timeout_s=0.005)
+    assert app.dropped == [NUMBER]
+    assert reported == []
