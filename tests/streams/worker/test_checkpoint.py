@@ -203,7 +203,7 @@ async def test_a_switch_stays_on_record_in_one_batch_with_its_checkpoint() -> No
     version = Version(policies=Policies([], Moment(4, 1_000)))
     app.versions = SimpleNamespace(newer_than=lambda _: app.log == [], newest=lambda _: version)
     app.holding.log_end = 0
-    app.metrics.version_activated = lambda _: None
+    app.metrics.version_activated = lambda *_: None
     app.holding.applied = 7
     assert await app.take() == ["rows"]
     app.holding.applied = 9
@@ -228,7 +228,7 @@ async def test_a_switch_behind_a_restart_takes_effect_where_the_partition_stands
     app = StubApp()
     version = Version(policies=Policies([], Moment(4, 1_000)))
     app.versions = SimpleNamespace(newer_than=lambda _: True, newest=lambda _: version)
-    app.metrics.version_activated = lambda _: None
+    app.metrics.version_activated = lambda *_: None
     app.holding.checkpoint = CheckpointRecord(362, {}, 0, BEGINNING, 2)
     app.holding.applied, app.holding.log_end = -1, 363
     assert await app.take() == ["rows"]
