@@ -126,7 +126,7 @@ def test_limits_under_stops_agree_with_the_plain_model_and_never_rise(
             assert update.limit < update.previous
 
 
-BOUNDS = with_bands({EVERYBODYS: 300_000, BANK_A: 200_000})
+BOUNDS = with_bands({EVERYBODYS: 100_000, BANK_A: 60_000})
 
 
 def bounded() -> Partition:
