@@ -254,6 +254,14 @@ class Entitlements:
         records = self._records[: self._used]
         return cast("NDArray[np.int64]", records["limit"][records["key"] == key])
 
+    def sums(self) -> dict[int, int]:
+        """Return the sum of the limits, minor units, by the key of the policy."""
+        records = self._records[: self._used]
+        keys, places = np.unique(records["key"], return_inverse=True)
+        sums = np.zeros(len(keys), np.int64)
+        np.add.at(sums, places.ravel(), records["limit"].ravel())
+        return dict(zip(keys.tolist(), sums.tolist(), strict=True))
+
     def draft(self, row: int) -> Draft:
         """Return a copy of a row's record to change, or a new one (also of row -1)."""
         number = int(self.of_row[row]) if 0 <= row < len(self.of_row) else 0

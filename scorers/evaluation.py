@@ -128,6 +128,8 @@ class Book(NamedTuple):
     entitled: NDArray[np.uint8]
     """`Entitlements.table`."""
     shadows: Shadows
+    stopped: NDArray[np.bool_]
+    """For each policy, whether no limit of it may rise."""
 
 
 def new_scratch() -> Scratch:
@@ -211,6 +213,8 @@ def evaluate(
     held_out = drawn < policy.hold_out_share
     previous, version, raised_at = row.limit, row.limit_version, row.raised_at
     limit, waits = _anew(row, held_out, pd, previous, version, raised_at, standing, policy, scratch)
+    if limit > previous and book.stopped[0]:
+        limit, waits = previous, False
     if limit != previous:
         row.limit = limit
         row.limit_version = version + 1
@@ -252,6 +256,8 @@ def evaluate(
                 limit = cover_of(record, policy)
             else:
                 limit = 0
+            if limit > previous and book.stopped[place]:
+                limit, waits = previous, False
             if limit != previous:
                 record.limit[entry] = limit
                 record.version[entry] += 1

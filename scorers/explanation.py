@@ -97,6 +97,7 @@ class Explanation(msgspec.Struct, frozen=True):
         cap: the policy's cap, minor units.
         features: every feature, in the order of the table.
         levers: what holds the limit down, the heaviest first; none in the hold-out.
+        stopped: whether no limit of this policy rises for now (`scorers.raises`).
         model_version: scorecard used.
         policy_version: policy used.
         entitlements: what the merchant is enrolled for, in no order.
@@ -112,6 +113,7 @@ class Explanation(msgspec.Struct, frozen=True):
     cap: int
     features: list[FeatureEffect]
     levers: list[Lever]
+    stopped: bool
     model_version: int
     policy_version: int
     entitlements: list[Entitlement]
@@ -170,6 +172,7 @@ def explain(
             )
         ],
         levers=levers,
+        stopped=any(stop.policy == everybodys.name for stop in version.stops),
         model_version=version.scorecard.version,
         policy_version=everybodys.version,
         entitlements=_entitlements(row[ROW.itemsize :], version.policies),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, cast
 
 import numpy as np
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from features.events import Events
     from scorers.entitlements import Draft, Entitled
     from scorers.policy import Policy
+    from scorers.raises import Stop
 
 UPDATES_AT_ONCE: Final = 4096
 SKEW_MS: Final = 5 * 60_000
@@ -45,10 +47,17 @@ CLOCK_SCHEMA_VERSION: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A scorecard and policies that are in force together; the built-in ones by default."""
+    """A scorecard and policies that are in force together; the built-in ones by default.
+
+    Attributes:
+        scorecard: the scorecard.
+        policies: the policies.
+        stops: what keeps limits of some of them from rising.
+    """
 
     scorecard: Scorecard = BUILT_IN_SCORECARD
     policies: Policies = BUILT_IN_POLICIES
+    stops: frozenset[Stop] = frozenset()
 
 
 class ChangedRows(NamedTuple):
@@ -137,6 +146,7 @@ class Partition:
         self._clock = engine.new_clock()
         self._entitlements = Entitlements()
         self._shadows = ShadowBook()
+        self._sums: defaultdict[int, int] | None = None
         self._scratch = new_scratch()
         self._updates = allocate_updates(max(updates_at_once, MOST_UPDATES))
         self._cursor = np.zeros(4, np.int64)
@@ -177,6 +187,8 @@ class Partition:
             ValueError: the scorecard makes no sense; what was in force stays.
         """
         self._weights = weights_of(version.scorecard)
+        stopped = {stop.policy for stop in version.stops}
+        self._stopped = np.array([each.name in stopped for each in version.policies], np.bool_)
         self._version = version
         self._shadows.put_beside(version.policies)
 
@@ -196,6 +208,7 @@ class Partition:
         return Book(
             self._zone, self._weights, self._version.policies.table,
             self._entitlements.of_row, self._entitlements.table, self._shadows.kernels,
+            self._stopped,
         )  # fmt: skip
 
     def apply(
@@ -243,8 +256,11 @@ class Partition:
 
     def _hand_over(self) -> None:
         count = int(self._cursor[COUNT])
-        if count and self._on_updates is not None:
-            self._on_updates(Updates._make(column[:count] for column in self._updates))
+        if count:
+            updates = Updates._make(column[:count] for column in self._updates)
+            self._add_to_sums(updates)
+            if self._on_updates is not None:
+                self._on_updates(updates)
         self._cursor[COUNT] = 0
 
     def amend(self, merchant_id: bytes, amendment: Amendment, *, offset: int) -> str | None:
@@ -307,11 +323,29 @@ class Partition:
 
     def limits_of(self, name: PolicyName) -> NDArray[np.int64]:
         """Return the limits in force of a policy, minor units, one of each merchant that has it."""
-        used = self._rows.used
-        rows = self._rows.packed(np.arange(used)).view(ROW).reshape(used)
         if name == EVERYBODYS:
-            return rows["limit"][rows["schema_version"] > 0].astype(np.int64)
+            rows = self._rows.table.view(ROW)[: self._rows.used]
+            return cast("NDArray[np.int64]", rows["limit"][rows["schema_version"] > 0])
         return self._entitlements.limits_of(np.uint64(name.key))
+
+    def sum_of_limits(self, name: PolicyName) -> int:
+        """Return the sum of the limits in force of a policy, minor units.
+
+        All limits are added up when it is first asked for, and updates from then on.
+        """
+        if self._sums is None:
+            self._sums = defaultdict(int, self._entitlements.sums())
+            self._sums[EVERYBODYS.key] = int(self.limits_of(EVERYBODYS).sum())
+        return self._sums[name.key]
+
+    def _add_to_sums(self, updates: Updates) -> None:
+        if self._sums is None:
+            return
+        policies = self._version.policies
+        moved = np.zeros(len(policies), np.int64)
+        np.add.at(moved, updates.policy, updates.limit - updates.previous)
+        for place in np.flatnonzero(moved).tolist():
+            self._sums[policies[place].name.key] += int(moved[place])
 
     def take_pages(self) -> list[bytes]:
         """Return the payment ids that came since the last call, as pages to be made durable.
@@ -401,6 +435,7 @@ class Partition:
             ValueError: a value is not a row, or of a newer layout.
         """
         wide = value_length == WIDTH
+        self._sums = None
         rows_only = np.where(wide, ROW.itemsize, value_length).astype(np.int32)
         self._rows.restore(Records(text, key_at, key_length, value_at, rows_only))
         if wide.any():

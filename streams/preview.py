@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -43,7 +44,8 @@ class Mover(msgspec.Struct, frozen=True):
 class Preview(msgspec.Struct, frozen=True):
     """What a policy would do at once, to the merchants enrolled for it.
 
-    Raises come one raise step at a time, so what they lead to in the end may be more.
+    Raises come one raise step at a time, so what they lead to in the end may be more. A circuit
+    breaker may hold them back for a while: that is left out.
 
     Attributes:
         merchants: enrolled for the policy (all, of everybody's).
@@ -89,7 +91,7 @@ def preview(
         partition = holding.partition
         if holding.checkpoint is None:
             continue
-        current = versions.named_by(holding.checkpoint)
+        current = replace(versions.named_by(holding.checkpoint), stops=frozenset())
         partition.activate(current)
         partition.evaluate_all(lambda _: None)
         before.append(partition.limits_of(policy.name))

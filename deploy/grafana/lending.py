@@ -130,6 +130,19 @@ def lenders(panels: Panels) -> None:
         "Times that approvals left the band of their policy. Runbook: DuoshouBreakerOpened.",
     )
     panels.series(
+        "Raises stopped",
+        "none",
+        [
+            Query(
+                "sum by (lender, product, cause) "
+                f"(duoshou_raises_stopped_partitions{{{WORKER}}})",
+                "{{lender}}, {{product}}: {{cause}}",
+            )
+        ],
+        "Partitions in which limits of a policy do not rise because approvals, or the sum of its "
+        "limits, are outside its band. Runbook: DuoshouBreakerOpened.",
+    )
+    panels.series(
         "Fund events and claims",
         "ops",
         [

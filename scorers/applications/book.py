@@ -113,6 +113,10 @@ class ApplicationBook:
         """Let event time (epoch ms) pass; an earlier one than before changes nothing."""
         self._answers.advance(watermark)
 
+    def breaker_is_open(self, line: Line, at: int) -> bool:
+        """Tell whether the circuit breaker of a line is open at an event time, epoch ms."""
+        return self._breaker.is_open(line, at)
+
     def figures(
         self, merchant_id: str, lender_id: str, product: str, standing: Standing, terms: Terms
     ) -> Figures:

@@ -48,7 +48,10 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Band(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is ordinary for a lender's product in one partition; outside it the breaker opens.
+    """What is ordinary for a lender's product in one partition.
+
+    When approvals leave it the breaker opens. While it is open, or the sum of limits is outside,
+    limits are not raised.
 
     Attributes:
         window_ms: event time that is looked at, from 12 ms to 30 days.
@@ -57,6 +60,8 @@ class Band(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         highest_share_bps: greatest share of approvals, basis points.
         largest_sum: greatest sum approved in the window, minor units, of each partition.
         cool_off_ms: event time that the breaker stays open, up to 30 days.
+        largest_limits: greatest sum of the limits in force, minor units, of each partition; None
+            for no bound.
     """
 
     window_ms: int = 3_600_000
@@ -65,6 +70,7 @@ class Band(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     highest_share_bps: int = BASIS_POINTS
     largest_sum: int = LARGEST_AMOUNT
     cool_off_ms: int = 900_000
+    largest_limits: int | None = None
 
 
 class Lending(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -169,6 +175,7 @@ def _wrong_band(band: Band) -> list[str]:
             "band.highest_share_bps": (band.highest_share_bps, 0, BASIS_POINTS),
             "band.largest_sum": (band.largest_sum, 0, LARGEST_AMOUNT),
             "band.cool_off_ms": (band.cool_off_ms, 1, _LONGEST_WINDOW_MS),
+            "band.largest_limits": (band.largest_limits or 0, 0, LARGEST_AMOUNT),
         }
     )
     if band.lowest_share_bps > band.highest_share_bps:

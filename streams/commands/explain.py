@@ -109,6 +109,11 @@ def _print(
         f"{moment(remembered['first_at'])}, last {moment(remembered['last_at'])}; "
         f"{remembered['total_payments']:,} payments in all\n"
     )
+    if explanation.stopped:
+        console.print(
+            "raises of this limit are stopped: approvals or the sum of limits are outside the band "
+            "of the policy; cuts go on\n"
+        )
     if explanation.held_out:
         console.print(
             "in the hold-out: once the starter amount is earned, payments do not move the limit; "

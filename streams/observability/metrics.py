@@ -35,6 +35,7 @@ from streams.settings import Prices
 
 if TYPE_CHECKING:
     from scorers.partition import Version
+    from scorers.raises import Stop
 
 Stage = Literal["decode", "wait", "apply", "publish"]
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
@@ -100,6 +101,7 @@ class Metrics(RelayedMetrics, ShadowMetrics):
         self.registry = CollectorRegistry()
         self._wall_clock = wall_clock
         self._uncommitted = Uncommitted(clock)
+        self._stops: dict[int, frozenset[Stop]] = {}
         self._define()
         self._build.info(
             {
@@ -251,6 +253,13 @@ class Metrics(RelayedMetrics, ShadowMetrics):
         )
         self._policies = Gauge(
             "duoshou_policies", "Policies in use, of all lenders.", registry=registry
+        )
+        self._raises_stopped = Gauge(
+            "duoshou_raises_stopped_partitions",
+            "Partitions of this worker in which limits of a policy do not rise, by what has left"
+            " its band.",
+            ("lender", "product", "cause"),
+            registry=registry,
         )
         self._versions_refused = Counter(
             "duoshou_refused_versions_total",
@@ -431,6 +440,7 @@ class Metrics(RelayedMetrics, ShadowMetrics):
         self._uncommitted.forget(partition)
         for gauge in (self._committed_age, self._rows, self._payment_ids, self._loans):
             gauge.remove(str(partition))
+        self._stopped_in(partition, frozenset())
         self.input_lost(topic, partition)
 
     def input_lost(self, topic: str, partition: int) -> None:
@@ -471,11 +481,20 @@ class Metrics(RelayedMetrics, ShadowMetrics):
         """A model or a policy on its topic does not count here."""
         self._versions_refused.labels(topic).inc()
 
-    def version_activated(self, version: "Version") -> None:
-        """A scorecard and policies are in use from here on."""
+    def version_activated(self, partition: int, version: "Version") -> None:
+        """A scorecard and policies are in use in a partition from here on."""
         self._model_version.set(version.scorecard.version)
         self._policy_version.set(version.policies.everybodys.version)
         self._policies.set(len(version.policies))
+        self._stopped_in(partition, version.stops)
+
+    def _stopped_in(self, partition: int, stops: "frozenset[Stop]") -> None:
+        before = self._stops.get(partition, frozenset())
+        for stop in stops - before:
+            self._raises_stopped.labels(*stop).inc()
+        for stop in before - stops:
+            self._raises_stopped.labels(*stop).dec()
+        self._stops[partition] = stops
 
 
 def _version() -> str:

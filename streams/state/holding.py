@@ -12,6 +12,7 @@ import numpy as np
 from scorers.accounts import Accounts
 from scorers.catalogue import Moment
 from scorers.partition import Partition
+from scorers.raises import Stop
 from streams.dead_letters import field
 from streams.transport.inputs import NOTHING
 from streams.wire.records import Records
@@ -26,7 +27,7 @@ CHECKPOINT_KEY = b"duoshou-checkpoint".ljust(80, b".")
 LONGEST_MERCHANT_ID = 64
 
 SWITCHES_KEPT = 4096
-"""Switches of models and policies that stay on record in each partition's changelog."""
+"""Switches of models, policies and stops that stay on record in each partition's changelog."""
 
 
 def switch_key(number: int) -> bytes:
@@ -46,8 +47,9 @@ class CheckpointRecord(msgspec.Struct, frozen=True):
         clock: the partition's event-time clock (`Partition.clock_state`).
         model_version: scorecard in force behind `offset`.
         policies: names the policies in force behind `offset` (`catalogue.Moment`).
-        switches: how often the partition has taken up other models or policies, the first ones
-            included; 0 if all of that was before it was counted.
+        switches: how often the partition has taken up other models, policies or stops, the first
+            ones included; 0 if all of that was before it was counted.
+        stops: what keeps limits from rising behind `offset`; none in a record of older releases.
         schema_version: version of this record's layout.
     """
 
@@ -56,6 +58,7 @@ class CheckpointRecord(msgspec.Struct, frozen=True):
     model_version: int
     policies: Moment
     switches: int = 0
+    stops: tuple[Stop, ...] = ()
     schema_version: int = 1
 
 

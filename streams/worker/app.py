@@ -248,7 +248,7 @@ def activate(app: App, holding: Holding) -> None:
         holding.partition.restore_clock(record.clock)
     holding.partition.activate(version)
     holding.accounts.begin(place_of(app.settings, holding.number))
-    app.metrics.version_activated(version)
+    app.metrics.version_activated(holding.number, version)
     holding.applied = NOTHING
     holding.durable = NOTHING
     holding.log_end = None

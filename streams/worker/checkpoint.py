@@ -19,11 +19,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from scorers.raises import stops
 from streams.ending import end_process
 from streams.state.holding import CHECKPOINT_KEY, CheckpointRecord, Holding, switch_key
 from streams.transport.inputs import NOTHING
@@ -104,6 +105,14 @@ class Checkpointer:
     def _switches(self, holding: Holding) -> bool:
         return holding.replayed() and self._app.versions.newer_than(holding)
 
+    def _following(self, holding: Holding, *, newer: bool) -> Version:
+        """Return what is to be in force behind a checkpoint that is cut now."""
+        partition = holding.partition
+        version = self._app.versions.newest(partition.watermark) if newer else partition.version
+        if not holding.replayed():
+            return version
+        return replace(version, stops=stops(partition, holding.accounts, version.policies))
+
     async def take(self, holding: Holding) -> None:
         """Take one checkpoint; any failure ends the process."""
         try:
@@ -117,20 +126,19 @@ class Checkpointer:
     async def _take(self, holding: Holding) -> None:
         began = time.monotonic()
         holding.checkpoint_at = began
-        # A new model takes effect behind this checkpoint: nothing may be applied, and so
-        # published, by the new one before the record that says so is durable.
-        switching = self._switches(holding)
         async with holding.lock:
             if not holding.active:
                 return
             cut = self._cut(holding)
-            version = holding.partition.version
+            newer = self._switches(holding)
+            version = self._following(holding, newer=newer)
+            switching = newer or version.stops != holding.partition.version.stops
             if switching:
-                version = self._app.versions.newest(holding.partition.watermark)
-            if switching:
+                # What is new takes effect behind this checkpoint: nothing may be applied, and so
+                # published, by it before the record that says so is durable.
                 await self._write(holding, cut, version, switching=True)
                 holding.partition.activate(version)
-                self._app.metrics.version_activated(version)
+                self._app.metrics.version_activated(holding.number, version)
             self._follow_shadows(holding)
         if not switching:
             await self._write(holding, cut, version)
@@ -177,7 +185,7 @@ class Checkpointer:
         before = 0 if holding.checkpoint is None else holding.checkpoint.switches
         record = CheckpointRecord(
             cut.offset, cut.clock, version.scorecard.version, version.policies.moment,
-            before + switching,
+            before + switching, tuple(sorted(version.stops)),
         )  # fmt: skip
         raw = msgspec.json.encode(record)
         marks = [(CHECKPOINT_KEY, raw)]

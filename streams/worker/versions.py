@@ -61,7 +61,7 @@ class Versions:
         self.catalogue.add(load_policy(raw), offset)
 
     def newest(self, at: int) -> Version:
-        """Return the newest model, and the policies in force at an event time (epoch ms)."""
+        """Return the newest model and the policies in force at an event time (ms); no stops."""
         return Version(self._models.newest.scorecard, self.catalogue.in_force(at))
 
     def shadows(self, at: int) -> tuple[Policy, ...]:
@@ -88,6 +88,7 @@ class Versions:
             return Version(
                 self._models[record.model_version].scorecard,
                 self.catalogue.in_force(at, position),
+                frozenset(record.stops),
             )
         except KeyError:
             raise LookupError(

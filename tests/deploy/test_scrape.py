@@ -23,6 +23,8 @@ from scorers.funds.events import FundKind
 from scorers.loans import Became, LoanKind
 from scorers.merchants import MerchantKind
 from scorers.partition import Version
+from scorers.policy import EVERYBODYS
+from scorers.raises import Cause, Stop
 from scorers.training import Report, Training
 from streams.observability import Metrics, serve
 from streams.observability.metrics import DEAD_LETTER_REASONS, STAGES, Written
@@ -40,7 +42,10 @@ def begin(metrics: Metrics) -> None:
     metrics.recovery_started()
     metrics.partitions_assigned(2)
     metrics.recovery_done(seconds=0.7)
-    metrics.version_activated(Version())
+    metrics.version_activated(
+        0, Version(stops=frozenset({Stop(EVERYBODYS.lender, EVERYBODYS.product, Cause.LIMITS)}))
+    )
+    metrics.version_activated(0, Version())
 
 
 def work(metrics: Metrics, turn: int) -> None:

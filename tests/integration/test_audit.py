@@ -17,12 +17,14 @@ from kafka.admin import KafkaAdminClient
 from scorers.applications.messages import Application, Decision
 from scorers.applications.messages import Outcome as Answer
 from scorers.applications.messages import Product as Applied
+from scorers.applications.terms import Band, Lending
 from scorers.funds.events import FundEvent, FundKind
 from scorers.loans import LoanEvent, LoanKind
 from scorers.merchants import MerchantEvent, MerchantKind
 from scorers.models import Model, Origin
 from scorers.policy import Policy, Product
 from scorers.prior import BUILT_IN
+from scorers.raises import Cause, Stop
 from streams.audit.received import received
 from streams.audit.run import audit as run_audit
 from streams.brokers.clients import kafka_python_options
@@ -49,6 +51,8 @@ WITHIN_S = 120
 SHOPS = [name for name in (f"shop-{n}" for n in range(40)) if home(name.encode(), 4) == 1][:3]
 FIRST, SECOND = SHOPS[:2]
 ELSEWHERE = next(name for name in (f"far-{n}" for n in range(40)) if home(name.encode(), 4) == 2)
+WITHIN = Lending(band=Band(largest_limits=1))
+"""Nobody's limit may rise, once there is one."""
 BANK = Policy(version=1, lender="bank", product=Product.LOAN, advance_rate=0.5, hold_out_share=0)
 
 
@@ -143,7 +147,8 @@ def published(kafka: ApacheKafka, tmp_path_factory: pytest.TempPathFactory) -> I
         publish_model(settings, Model(card, Origin.PUBLISHED))
         switched(worker, lambda each: each.model_version == 1)
         pay(worker, range(29, 22, -1), 70_000)
-        publish_policy(settings, msgspec.structs.replace(BANK, version=2, advance_rate=0.4))
+        strict = msgspec.structs.replace(BANK, version=2, advance_rate=0.4, lending=WITHIN)
+        publish_policy(settings, strict)
         worker.restart(kill=True)
         switched(worker, lambda each: each.policies.position == 1)
         pay(worker, range(22, 12, -1), 30_000)
@@ -156,6 +161,13 @@ def published(kafka: ApacheKafka, tmp_path_factory: pytest.TempPathFactory) -> I
             worker, topics.fund_events,
             redemption("f1", FundKind.SUBSCRIBED), redemption("f2", FundKind.REDEMPTION_REQUESTED),
         )  # fmt: skip
+        pay(worker, range(12, 8, -1), 200_000)
+        assert worker.checkpoints[1].stops == (Stop("bank", Product.LOAN, Cause.LIMITS),)
+        worker.restart(kill=True)
+        pay(worker, range(8, 5, -1), 200_000)
+        publish_policy(settings, msgspec.structs.replace(BANK, version=3))
+        switched(worker, lambda each: each.policies.position == 2)
+        pay(worker, range(5, 2, -1), 200_000)
         yield Published(
             settings,
             published_on(settings, topics.limit_updates),
@@ -206,7 +218,9 @@ def test_limit_updates_are_recomputed_over_crashes_and_switches(published: Publi
     of_platform = updates_of(published, SECOND, "platform")
     chosen = [*of_bank, of_platform[0], of_platform[-1]]
     assert {each.model_version for each in chosen} == {0, 1}
-    assert {each.policy_version for each in of_bank} == {1, 2}
+    assert {each.policy_version for each in of_bank} == {1, 2, 3}
+    raised = {each.policy_version for each in of_bank if each.limit > each.previous_limit}
+    assert raised == {1, 3}, "raises of version 2 were stopped"
     for each in chosen:
         raw = msgspec.json.encode(each)
         assert raw in published.updates

@@ -218,6 +218,9 @@ class ModelPartition:
         entry.limit, waits = becomes(
             whole, previous, version, entry.raised_at, merchant.clock, policy
         )
+        stopped = {stop.policy for stop in self.version.stops}
+        if policy.name in stopped and entry.limit > previous:
+            entry.limit, waits = previous, False
         if entry.limit != previous:
             entry.version += 1
             if entry.limit > previous:

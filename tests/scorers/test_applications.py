@@ -321,7 +321,7 @@ def test_terms_that_cannot_be_are_refused_with_everything_that_is_wrong() -> Non
         longest_term_days=0,
         yearly_rate_bps=-1,
         suppliers=frozenset({""}),
-        band=Band(lowest_share_bps=9_000, highest_share_bps=8_000, window_ms=11),
+        band=Band(lowest_share_bps=9_000, highest_share_bps=8_000, window_ms=11, largest_limits=-1),
     )
     with pytest.raises(ValueError, match="terms refused") as refused:
         check_terms(wrong)
@@ -337,6 +337,7 @@ def test_terms_that_cannot_be_are_refused_with_everything_that_is_wrong() -> Non
         "yearly_rate_bps is -1",
         "suppliers has an empty name",
         "band.window_ms is 11",
+        "band.largest_limits is -1",
         "band.lowest_share_bps is above",
     ):
         assert part in str(refused.value)

@@ -56,6 +56,7 @@ def test_a_partition_whose_switches_were_never_noted_has_its_checkpoint() -> Non
     )
     known = switches_of([(CHECKPOINT_KEY, record)])
     assert known.records == [record]
+    assert record.stops == ()
     assert known.doubt is not None
 
 

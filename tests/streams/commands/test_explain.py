@@ -7,8 +7,12 @@ import pytest
 from typer.testing import CliRunner
 
 from features.calendar import load_zone
+from scorers.catalogue import BEGINNING
 from scorers.partition import Partition
+from scorers.policy import EVERYBODYS
+from scorers.raises import Cause, Stop
 from streams.commands.explain import app
+from streams.state.holding import CheckpointRecord
 from streams.worker.versions import Versions
 from tests.scorers.logs import DAY, HELD_OUT, HOUR, NOON, Record, columns
 
@@ -35,11 +39,21 @@ def row_after_forty_days(merchant: bytes) -> bytes:
     return row
 
 
-def explained(monkeypatch: pytest.MonkeyPatch, merchant: bytes, *options: str) -> str:
+STOPPING = CheckpointRecord(
+    9, {}, 0, BEGINNING, stops=(Stop(EVERYBODYS.lender, EVERYBODYS.product, Cause.LIMITS),)
+)
+
+
+def explained(
+    monkeypatch: pytest.MonkeyPatch,
+    merchant: bytes,
+    *options: str,
+    record: CheckpointRecord | None = None,
+) -> str:
     """Return what the command prints when the broker holds the row of a merchant."""
 
-    async def find_row(_: Settings, merchant_id: str) -> tuple[bytes, None]:
-        return row_after_forty_days(merchant_id.encode()), None
+    async def find_row(_: Settings, merchant_id: str) -> tuple[bytes, CheckpointRecord | None]:
+        return row_after_forty_days(merchant_id.encode()), record
 
     async def read_versions(_: Settings) -> Versions:
         return Versions(("platform",))
@@ -67,6 +81,11 @@ def test_of_anybody_else_it_says_what_would_raise_the_limit(
     said = explained(monkeypatch, b"m0")
     assert "hold-out" not in said
     assert "what would raise it" in said
+
+
+def test_it_says_so_while_raises_are_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "raises of this limit are stopped" in explained(monkeypatch, b"m0", record=STOPPING)
+    assert "are stopped" not in explained(monkeypatch, b"m0")
 
 
 def test_as_json_it_says_who_is_held_out(monkeypatch: pytest.MonkeyPatch) -> None:

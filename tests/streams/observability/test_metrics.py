@@ -8,7 +8,9 @@ import pytest
 from prometheus_client import generate_latest
 
 from features.events import Kind, Outcome
-from scorers.policy import BUILT_IN
+from scorers.partition import Version
+from scorers.policy import BUILT_IN, EVERYBODYS
+from scorers.raises import Cause, Stop
 from scorers.shadows import Counted
 from streams.observability import Health, Metrics
 from streams.observability.metrics import DEAD_LETTER_REASONS, Refusable, Stage, Written
@@ -219,6 +221,30 @@ def test_a_lost_partition_leaves_no_series_behind() -> None:
     metrics.partition_lost("payments", 5)
     assert generate_latest(metrics.registry).count(b'partition="5"') == before == 0
     assert metrics.health.live().ok
+
+
+def test_stopped_raises_are_counted_by_policy_and_cause_over_the_partitions_of_a_worker() -> None:
+    metrics = Metrics()
+    limits, approvals = (
+        Stop(EVERYBODYS.lender, EVERYBODYS.product, cause)
+        for cause in (Cause.LIMITS, Cause.APPROVALS)
+    )
+
+    def shown(cause: str) -> float | None:
+        labels = {"lender": "platform", "product": "loan", "cause": cause}
+        return value(metrics, "duoshou_raises_stopped_partitions", **labels)
+
+    metrics.version_activated(0, Version(stops=frozenset({limits})))
+    metrics.version_activated(1, Version(stops=frozenset({limits, approvals})))
+    assert (shown("limits"), shown("approvals")) == (2, 1)
+    metrics.version_activated(1, Version(stops=frozenset({limits})))
+    assert (shown("limits"), shown("approvals")) == (2, 0)
+    metrics.partition_size(1, rows=7, payment_ids=9)
+    metrics.input_read(1, next_offset=1)
+    metrics.loans_owing(1, 0)
+    metrics.lag("payments", 1, records=0, seconds=0.0)
+    metrics.partition_lost("payments", 1)
+    assert shown("limits") == 1
 
 
 def test_progress_reaches_the_gauge_and_the_liveness_rule() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -9,17 +10,23 @@ import pytest
 from faust.types import TP
 
 from features.calendar import load_zone
+from scorers.applications.book import Place
 from scorers.catalogue import BEGINNING, Moment, Policies
 from scorers.loans import Draw, LoanEvent, LoanKind
 from scorers.partition import Partition, Version
-from scorers.policy import BUILT_IN
+from scorers.policy import BUILT_IN, EVERYBODYS
+from scorers.raises import Cause, Stop
 from scorers.shadows import Counted
 from streams.settings import Settings
 from streams.state.holding import CheckpointRecord, Holding, switch_key
 from streams.transport.fetching import FoldDecoder, folds
 from streams.worker import checkpoint as module
 from streams.worker.checkpoint import Checkpointer
+from streams.worker.versions import Versions
 from tests.scorers.logs import Record, columns
+from tests.scorers.runs import run
+from tests.scorers.test_entitlements import trade
+from tests.scorers.test_raises import with_bands
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -211,7 +218,7 @@ async def test_a_switch_stays_on_record_in_one_batch_with_its_checkpoint() -> No
     version = Version(policies=Policies([], Moment(4, 1_000)))
     app.versions.newer_than, app.versions.newest = lambda _: app.log == [], lambda _: version
     app.holding.log_end = 0
-    app.metrics.version_activated = lambda _: None
+    app.metrics.version_activated = lambda *_: None
     app.holding.applied = 7
     assert await app.take() == ["rows"]
     app.holding.applied = 9
@@ -236,7 +243,7 @@ async def test_a_switch_behind_a_restart_takes_effect_where_the_partition_stands
     app = StubApp()
     version = Version(policies=Policies([], Moment(4, 1_000)))
     app.versions.newer_than, app.versions.newest = lambda _: True, lambda _: version
-    app.metrics.version_activated = lambda _: None
+    app.metrics.version_activated = lambda *_: None
     app.holding.checkpoint = CheckpointRecord(362, {}, 0, BEGINNING, 2)
     app.holding.applied, app.holding.log_end = -1, 363
     assert await app.take() == ["rows"]
@@ -284,3 +291,51 @@ async def test_what_shadows_gave_is_not_reported_by_a_checkpoint_that_did_not_fi
     await app.checkpointer.before_revocation({NUMBER}, timeout_s=0.005)
     assert app.dropped == [NUMBER]
     assert reported == []
+
+
+async def test_raises_stop_behind_a_checkpoint_that_records_it_and_a_restore_takes_it_up() -> None:
+    app = StubApp()
+    holding, stop = app.holding, Stop(EVERYBODYS.lender, EVERYBODYS.product, Cause.LIMITS)
+    holding.accounts.begin(Place("payments", NUMBER, 1))
+    holding.partition.activate(with_bands({EVERYBODYS: 1}))
+    activated: list[Version] = []
+    app.metrics.version_activated = lambda _, version: activated.append(version)
+    run(holding.partition, trade(b"m0", 1))
+    assert holding.partition.sum_of_limits(EVERYBODYS) > 1
+    holding.applied = 7
+    assert await app.take() == ["ids", "rows", "rows"]
+    assert activated == [], "not all has been read again that a former owner can have published"
+    holding.log_end = 8
+    for applied, switches in ((8, 1), (9, 1)):
+        holding.applied = applied
+        assert await app.take() == ["rows"]
+        assert holding.checkpoint is not None
+        assert (holding.checkpoint.stops, holding.checkpoint.switches) == ((stop,), switches)
+    assert holding.partition.version.stops == {stop}
+    assert activated == [holding.partition.version]
+    (switch, plain) = (batch for _, batch, _ in app.log[-2:])
+    assert (switch.record_count(), plain.record_count()) == (2, 1)
+    restored = Holding(NUMBER, Partition(load_zone("Asia/Shanghai")))
+    for fold in folds(TP("rows", 0), bytes(plain._build()), (), 0, FoldDecoder({}, 1 << 20)):
+        restored.restore_rows(fold)
+    assert restored.checkpoint is not None
+    assert Versions(("platform",)).named_by(restored.checkpoint).stops == {stop}
+
+
+async def test_raises_go_on_behind_a_switch_to_a_wider_band() -> None:
+    app = StubApp()
+    holding, narrow, wide = app.holding, with_bands({EVERYBODYS: 1}), with_bands({})
+    holding.accounts.begin(Place("payments", NUMBER, 1))
+    holding.partition.activate(
+        replace(
+            narrow, stops=frozenset({Stop(EVERYBODYS.lender, EVERYBODYS.product, Cause.LIMITS)})
+        )
+    )
+    app.metrics.version_activated = lambda *_: None
+    run(holding.partition, trade(b"m0", 1))
+    app.versions.newer_than, app.versions.newest = lambda _: True, lambda _: wide
+    holding.applied, holding.log_end = 7, 0
+    await app.take()
+    assert holding.partition.version == wide
+    assert holding.checkpoint is not None
+    assert holding.checkpoint.stops == ()
