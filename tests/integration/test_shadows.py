@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from scorers.applications.terms import Lending
 from streams.brokers.provision import apply_topics
@@ -21,8 +21,6 @@ from tests.integration.log_alone import assert_same, expected, published
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from click.testing import Result
 
     from streams.brokers.apache import ApacheKafka
 
