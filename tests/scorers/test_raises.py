@@ -50,7 +50,7 @@ NAMES = [policy.name for policy in MANY.policies]
 
 
 def stop_of(name: PolicyName, cause: Cause = Cause.LIMITS) -> Stop:
-    return Stop(*name, cause)
+    return Stop(name.lender, name.product, cause)
 
 
 def stopping(*names: PolicyName, version: Version = MANY) -> Version:
