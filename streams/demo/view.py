@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Group
 from rich.panel import Panel
+from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
@@ -40,13 +41,22 @@ def yuan(fen: int) -> str:
     return f"{fen / 100:,.2f}"
 
 
+def whole_yuan(fen: int) -> str:
+    """Write an amount of fen that is a multiple of a yuan.
+
+    >>> whole_yuan(1234500)
+    '12,345'
+    """
+    return f"{fen // 100:,}"
+
+
 def _moves(latest: Sequence[LimitUpdate], characters: Mapping[str, str]) -> Table:
     table = Table(expand=True, box=None, header_style="bold")
     for name in ("merchant", "character"):
         table.add_column(name, no_wrap=True)
     for name in ("from", "to", "PD"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("strongest reason")
+    table.add_column("strongest reason", no_wrap=True, ratio=1)
     for update in latest[:MOVES]:
         up = update.limit > update.previous_limit
         reason = update.reasons[0].text if update.reasons else ""
@@ -65,21 +75,21 @@ def _answers(latest: Sequence[Decision]) -> Table:
     table = Table(expand=True, box=None, header_style="bold")
     for name in ("merchant", "lender"):
         table.add_column(name, no_wrap=True)
-    for name in ("owes", "asks for"):
+    for name in ("has left", "asks for"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("answer", no_wrap=True)
     table.add_column("gets", justify="right", no_wrap=True)
-    table.add_column("reason")
+    table.add_column("reason", no_wrap=True, ratio=1)
     for decision in latest[:ANSWERS]:
         answer = str(decision.outcome).replace("_", " ")
         table.add_row(
             decision.merchant_id,
             decision.lender_id,
-            yuan(decision.limit - decision.available),
-            yuan(decision.asked),
+            whole_yuan(decision.available),
+            whole_yuan(decision.asked),
             Text(answer, style=STYLES[decision.outcome]),
-            yuan(decision.amount) if decision.amount else "",
-            decision.reasons[0].sentence,
+            whole_yuan(decision.amount) if decision.amount else "",
+            decision.reasons[0].code.replace("_", " "),
         )
     return table
 
@@ -91,9 +101,9 @@ def render(progress: Progress, characters: Mapping[str, str]) -> Group:
         progress: how far the demo has come, and what is newest.
         characters: how each merchant's business goes.
     """
-    facts = Table.grid(expand=True, padding=(0, 2))
+    facts = Table.grid(expand=True, padding=(0, 1))
     for _ in range(5):
-        facts.add_column(justify="center")
+        facts.add_column(justify="center", no_wrap=True)
     facts.add_row(
         f"[bold]{progress.payments:,}[/] payments",
         f"[bold]{progress.rate:,.0f}[/] per second",
@@ -111,5 +121,6 @@ def render(progress: Progress, characters: Mapping[str, str]) -> Group:
     return Group(
         Panel(facts, title="多收 Duoshou: collect more, borrow more (synthetic merchants)"),
         _moves(progress.moves, characters),
+        Rule("applications for loans", style="dim"),
         _answers(progress.answers),
     )

@@ -25,23 +25,23 @@ Event = Application | LoanEvent | MerchantEvent
 
 ONE_IN = 3
 """One merchant in so many borrows."""
-ASKS_A_DAY = 0.2
-"""Applications a day of a borrower that has no loan and waits for no answer."""
+ASKS_A_DAY = 0.3
+"""How often a borrower thinks of one of its lenders; it asks if it owes nothing there."""
 TAKES_AN_OFFER = 0.7
 """Share of the counter-offers that are applied for."""
-DEFAULTS = {Character.FADING: 0.5, Character.NEW: 0.1}
+DEFAULTS = {Character.FADING: 0.6, Character.NEW: 0.15}
 """Share of the loans that are not paid back, by character."""
-USUAL_DEFAULTS = 0.02
+USUAL_DEFAULTS = 0.04
 """The same of all other characters."""
 STEP = 10_000
 """Amounts asked for are multiples of it, fen."""
-TERM_DAYS = (3.0, 9.0)
+TERM_DAYS = (2.0, 7.0)
 """Shortest and longest time until a loan is to be paid back: the demo plays weeks only."""
 HOUR_MS = 3_600_000
 
 
 class Borrowers:
-    """Merchants that borrow, each one loan at a time.
+    """Merchants that borrow, one loan of a lender at a time.
 
     `hour` and `consents` are for one thread, `answer` for any.
 
@@ -65,7 +65,7 @@ class Borrowers:
         self._lenders = lenders
         self._random = random
         self._trading: set[str] = set()
-        self._busy: set[str] = set()
+        self._busy: set[tuple[str, str]] = set()
         self._asked: dict[str, Application] = {}
         self._answers: deque[Decision] = deque()
         self._planned: list[tuple[int, int, Application | LoanEvent]] = []
@@ -102,35 +102,36 @@ class Borrowers:
         self._trading.update(payment.merchant_id for payment in payments)
         while self._answers:
             self._hear(self._answers.popleft(), ends_at)
-        for merchant_id, merchant in self._merchants.items():
-            if merchant_id not in self._trading or merchant_id in self._busy:
-                continue
-            if self._random.random() < ASKS_A_DAY / 24:
+        for merchant_id in self._merchants:
+            if merchant_id in self._trading and self._random.random() < ASKS_A_DAY / 24:
                 lender = self._lenders[int(self._random.integers(len(self._lenders)))]
-                self._ask(merchant_id, lender, self._wants(merchant), ends_at)
+                if (merchant_id, lender) not in self._busy:
+                    self._ask(merchant_id, lender, self._wants(merchant_id), ends_at)
         events = []
         while self._planned and self._planned[0][0] <= ends_at:
             events.append(heapq.heappop(self._planned)[2])
             self._count(events[-1])
         return events
 
-    def _wants(self, merchant: Merchant) -> int:
+    def _wants(self, merchant_id: str) -> int:
         """Return an amount from a fiftieth to a third of a month's payments, fen."""
+        merchant = self._merchants[merchant_id]
         month = 28 * merchant.payments_a_day * merchant.ticket
         return max(2, int(month * self._random.uniform(0.02, 0.33)) // STEP) * STEP
 
     def _ask(self, merchant_id: str, lender: str, amount: int, at: int) -> None:
         application = Application(
-            f"{merchant_id}-{at // HOUR_MS}", lender, merchant_id, Product.LOAN, "CNY", amount, at
-        )
-        self._busy.add(merchant_id)
+            f"{merchant_id}-{lender}-{at // HOUR_MS}", lender, merchant_id, Product.LOAN, "CNY",
+            amount, at,
+        )  # fmt: skip
+        self._busy.add((merchant_id, lender))
         self._asked[application.application_id] = application
         self._plan(at, application)
 
     def _hear(self, decision: Decision, at: int) -> None:
         if self._asked.pop(decision.application_id, None) is None:
             return
-        self._busy.discard(decision.merchant_id)
+        self._busy.discard((decision.merchant_id, decision.lender_id))
         if decision.outcome is Outcome.APPROVE:
             self._draw(decision, at)
         elif decision.outcome is Outcome.COUNTER_OFFER and self._random.random() < TAKES_AN_OFFER:
@@ -138,7 +139,7 @@ class Borrowers:
 
     def _draw(self, decision: Decision, at: int) -> None:
         """Plan a loan from its draw to its end; half of it is paid back on the way."""
-        self._busy.add(decision.merchant_id)
+        self._busy.add((decision.merchant_id, decision.lender_id))
         term = int(self._random.uniform(*TERM_DAYS) * DAY_MS)
         half, character = decision.amount // 2, self._merchants[decision.merchant_id].character
         rest = decision.amount - half
@@ -181,7 +182,7 @@ class Borrowers:
                 self.owed -= amount
             case LoanKind.SETTLED:
                 self.repaid += 1
-                self._busy.discard(event.merchant_id)
+                self._busy.discard((event.merchant_id, event.lender_id))
             case LoanKind.DEFAULTED:
-                # Nobody lends to it again: it stays busy.
+                # It does not ask this lender again: it stays busy.
                 self.defaulted += 1

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from scorers.applications.messages import Application, Decision, Outcome, Price
 from scorers.loans import ENDS, LoanEvent, LoanKind
-from scorers.merchants import MerchantKind
+from scorers.merchants import MerchantEvent, MerchantKind
 from streams.contract.messages import PaymentEvent, PaymentKind
 from streams.demo.lenders import BANK, LENDERS, policies
 from streams.synthetic.borrowing import HOUR_MS, ONE_IN, Borrowers, Event
@@ -74,33 +74,35 @@ def test_loans_follow_approvals_one_at_a_time_and_their_sums_add_up(
     borrowers, sent, approved = played(outcomes, seed)
     asked = {each.application_id: each for each in sent if isinstance(each, Application)}
     assert len(asked) == borrowers.applications
-    running: dict[str, str] = {}
+    running: dict[tuple[str, str], str] = {}
     left: defaultdict[str, int] = defaultdict(int)
     drawn, ended = set(), set()
     for event in sent:
+        if isinstance(event, MerchantEvent):
+            continue
+        pair = event.merchant_id, event.lender_id
         if isinstance(event, Application):
-            assert event.merchant_id not in running
-        if not isinstance(event, LoanEvent):
+            assert pair not in running
             continue
         if event.kind is LoanKind.DRAWN:
             application = asked[str(event.application_id)]
             assert (event.amount, event.lender_id) == (application.amount, application.lender_id)
             assert event.occurred_at >= application.applied_at
-            assert event.merchant_id not in running
-            running[event.merchant_id] = event.loan_id
+            assert pair not in running
+            running[pair] = event.loan_id
             drawn.add(event.application_id)
             left[event.loan_id] += event.amount or 0
-        assert running[event.merchant_id] == event.loan_id
+        assert running[pair] == event.loan_id
         if event.kind is LoanKind.REPAID:
             left[event.loan_id] -= event.amount or 0
         if event.kind in ENDS:
             assert (left[event.loan_id] == 0) == (event.kind is LoanKind.SETTLED)
             ended.add(event.loan_id)
         if event.kind is LoanKind.SETTLED:
-            del running[event.merchant_id]
-    # The answers to the last hour's applications have not been looked at.
+            del running[pair]
+    # The answers to the applications of the last hour have not been looked at.
     assert drawn <= {each.application_id for each in approved}
-    assert borrowers.drawn == len(drawn) >= len(approved) - MERCHANTS // ONE_IN
+    assert borrowers.drawn == len(drawn) >= len(approved) - MERCHANTS // ONE_IN * len(LENDERS)
     assert borrowers.repaid + borrowers.defaulted == len(ended)
     assert borrowers.owed == sum(left.values())
 
