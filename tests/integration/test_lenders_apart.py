@@ -126,12 +126,15 @@ def play(kafka: ApacheKafka, folder: Path, *, trouble: bool) -> Settings:
         checkpoint_interval_s=0.2,
     )  # fmt: skip
     apply_topics(settings)
-    budget = 4 * 1_000 * YUAN if trouble else None
+    # Held back for good, so that a budget that is used up stays so.
+    lending = msgspec.structs.replace(
+        SMALL, budget=4 * 1_000 * YUAN if trouble else None, reservation_ms=30 * DAY
+    )
     with LendingWorker(settings, folder, read=("platform", "bank-b")) as worker:
         worker.clock = BEGAN
         worker.publish(
             flat(1, "platform", 1_000_000),
-            flat(1, "bank-a", 50_000, lending=msgspec.structs.replace(SMALL, budget=budget)),
+            flat(1, "bank-a", 50_000, lending=lending),
             # Limits that payments move.
             flat(1, "bank-b", 500, advance_rate=0.5, cap=50_000 * YUAN, lending=SMALL),
         )
