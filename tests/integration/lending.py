@@ -18,8 +18,8 @@ from scorers.merchants import MerchantEvent, MerchantKind
 from scorers.policy import Policy, Product
 from streams.brokers.clients import producer_settings
 from streams.brokers.policies import publish_policy
-from streams.contract.messages import LimitUpdate, PaymentEvent, PaymentKind
-from tests.integration.watched import POLL_S, SETTLED_WITHIN_S, WatchedWorker, home
+from streams.contract.messages import LimitUpdate, PaymentEvent, PaymentKind, Tick
+from tests.integration.watched import POLL_S, SETTLED_WITHIN_S, Record, WatchedWorker, home
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -199,6 +199,12 @@ class LendingWorker(WatchedWorker):
             topic = self.settings.topics.payments.name
             self._producer.send(topic, msgspec.json.encode(event), shop.encode())
         self._producer.flush()
+        self.settle()
+
+    def tick(self) -> None:
+        """Let time pass up to `clock` in every partition."""
+        value = msgspec.json.encode(Tick(occurred_at=self.clock))
+        self.send([Record(value, partition=n) for n in range(self.settings.partitions)])
         self.settle()
 
     def publish(self, *policies: Policy) -> None:

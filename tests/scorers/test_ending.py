@@ -71,10 +71,10 @@ def test_a_policy_that_ends_later_ends_at_the_first_tick_behind_its_end() -> Non
     assert ends(updates) == [("bank-a", 0, True)]
 
 
-def test_the_limits_of_a_policy_that_is_retired_as_of_long_ago_end_with_the_hour() -> None:
+def test_the_limits_of_a_policy_that_is_retired_as_of_an_hour_ago_end_with_the_next_hour() -> None:
     partition, at = lending()
     now = partition.watermark
-    partition.activate(ended(BANK_A, now - 2 * HOUR))
+    partition.activate(ended(BANK_A, now - HOUR))
     _, updates = run(partition, [tick(now + MINUTE)], at)
     assert updates == []
     other = Record(b"m1", "other", occurred_at=now + HOUR)
