@@ -24,7 +24,15 @@ from features.vector import compute
 from features.views import as_rows
 from scorers.cover import count_month, roll_months
 from scorers.entitlements import as_records
-from scorers.evaluation import BY_EVENT, BY_TIME, COUNT, MOST_UPDATES, evaluate
+from scorers.evaluation import (
+    BY_EVENT,
+    BY_TIME,
+    COUNT,
+    MOST_UPDATES,
+    evaluate,
+    holds_ended,
+    last_end,
+)
 from scorers.limits import as_policies
 from scorers.reasons import effects, strongest
 from scorers.scorecard import probability
@@ -176,6 +184,7 @@ def _is_ahead(ahead: NDArray[np.int64], offset: int) -> bool:
 def _sweep(
     event: int,
     offset: int,
+    hourly: bool,
     keys: Keys,
     table: NDArray[np.uint8],
     book: Book,
@@ -184,14 +193,22 @@ def _sweep(
     updates: Updates,
     cursor: NDArray[np.int64],
 ) -> bool:
-    """Let time pass on every row that is due, and tell whether all are done.
+    """Let time pass on rows that wait for it, and tell whether all are done.
+
+    Once an hour these are all that are due. Whenever it is called, they are those with a limit
+    of a policy that has ended: when the policy came into force, after the rows were evaluated,
+    `due_at` cannot know of its end. The limit itself tells, so a replay finds the same rows.
 
     A row that already holds this offset has been here before, or is the event's own.
     """
     rows = as_rows(table)
     watermark = clock[WATERMARK]
+    ended = last_end(watermark, book.policies) >= 0
     for i in range(cursor[SWEEP_ROW], keys.counts[ROWS]):
-        if rows.due_at[i] > watermark or rows.offset[i] >= offset:
+        if rows.offset[i] >= offset:
+            continue
+        due = hourly and rows.due_at[i] <= watermark
+        if not due and not (ended and holds_ended(rows[i], i, watermark, book)):
             continue
         if cursor[COUNT] + MOST_UPDATES > len(updates.row):
             cursor[SWEEP_ROW] = i
@@ -237,7 +254,8 @@ def apply(
     For each event, in this order: refused by the decoder or relayed, replayed, from the future;
     time moves; a tick ends here; replayed on this row, too late, another currency, duplicate or
     conflict, overflow; else applied, and the limit decided on. When time has entered a new hour,
-    every row that is due is rolled and decided on too.
+    every row that is due is rolled and decided on too; with each tick of the hour after the end
+    of a policy, every row that still has a limit of it.
 
     Args:
         events: the batch; `outcome` is filled in.
@@ -307,9 +325,16 @@ def apply(
                     book, scratch, updates, cursor,
                 )  # fmt: skip
             cursor[SWEEP_ROW] = 0
-        hour = clock[WATERMARK] // HOUR_MS
-        if hour > clock[SWEPT_HOUR]:
-            if not _sweep(event, offset, keys, table, book, clock, scratch, updates, cursor):
+        watermark = clock[WATERMARK]
+        hour = watermark // HOUR_MS
+        hourly = bool(hour > clock[SWEPT_HOUR])
+        if hourly or (
+            events.outcome[event] == _TICK
+            and last_end(watermark, book.policies) > watermark - HOUR_MS
+        ):
+            if not _sweep(
+                event, offset, hourly, keys, table, book, clock, scratch, updates, cursor
+            ):
                 return
             clock[SWEPT_HOUR] = hour
         cursor[SWEEP_ROW] = -1

@@ -138,6 +138,36 @@ def new_scratch() -> Scratch:
 
 
 @inlined
+def last_end(at: int, policies: PolicyTable) -> int:
+    """Return when a policy ended last, at `at` or before, epoch ms; -1 when none has."""
+    table = as_policies(policies.table)
+    last = -1
+    for place in range(len(policies.keys)):
+        ends_at = int(table[place].ends_at)
+        if ends_at <= at:
+            last = max(last, ends_at)
+    return last
+
+
+@inlined
+def holds_ended(row: Row, i: int, at: int, book: Book) -> bool:
+    """Tell whether row `i` has a limit above 0 of a policy that has ended by `at`, epoch ms."""
+    policies = as_policies(book.policies.table)
+    if row.limit > 0 and policies[0].ends_at <= at:
+        return True
+    number = int(book.of_row[i]) - 1
+    if number < 0:
+        return False
+    record = as_records(book.entitled)[number]
+    for entry in range(ENTITLEMENTS):
+        if record.limit[entry] > 0:
+            place = index_of(record.key[entry], book.policies)
+            if place >= 0 and policies[place].ends_at <= at:
+                return True
+    return False
+
+
+@inlined
 def _anew(
     row: Row,
     held_out: bool,

@@ -30,9 +30,14 @@ def demo(
     duration: Annotated[float, typer.Option(min=1, help="Seconds to play.")] = 40,
     as_json: AsJson = False,
 ) -> None:
-    """Play weeks of synthetic trade in less than a minute and show the limits that move."""
+    """Play weeks of synthetic trade and lending in less than a minute.
+
+    Shows the limits that move, and how applications for loans are answered.
+    """
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
+        from streams.demo.lenders import LENDERS
+
         servers = bootstrap_servers or stack.enter_context(running(broker))
         settings = settings_for(
             context,
@@ -42,12 +47,13 @@ def demo(
             idempotence=False if bootstrap_servers is None and broker is Broker.EMBEDDED else None,
             session_timeout_s=6.0,
             topic_prefix="demo.",
+            lenders=LENDERS,
         )
         from streams.demo.session import Session
 
         session = Session(settings, merchants, rate, duration, began)
         if as_json:
-            typer.echo(msgspec.json.encode(session.run(lambda *_: None)).decode())
+            typer.echo(msgspec.json.encode(session.run(lambda _: None)).decode())
             return
         console = Console()
         from rich.live import Live
@@ -56,12 +62,14 @@ def demo(
 
         with Live(console=console, refresh_per_second=5) as live:
             summary = session.run(
-                lambda progress, latest: live.update(render(progress, latest, session.characters))
+                lambda progress: live.update(render(progress, session.characters))
             )
         _tell(console, summary)
 
 
 def _tell(console: Console, summary: "Summary") -> None:
+    from streams.demo.view import yuan
+
     console.print(
         f"\n[bold]{summary.payments:,}[/] payments of [bold]{summary.merchants:,}[/] synthetic "
         f"merchants, [bold]{summary.days:.0f}[/] days, at {summary.payments_per_s:,.0f} per second."
@@ -69,6 +77,13 @@ def _tell(console: Console, summary: "Summary") -> None:
     console.print(
         f"[bold]{summary.limit_updates:,}[/] limits moved ({summary.raises:,} up, "
         f"{summary.cuts:,} down); [bold]{summary.merchants_with_limit:,}[/] merchants may borrow."
+    )
+    console.print(
+        f"[bold]{summary.decisions:,}[/] decisions ({summary.approved:,} approved, "
+        f"{summary.counter_offers:,} offers of less, {summary.referred:,} for a person, "
+        f"{summary.declined:,} declined); [bold]{summary.loans_drawn:,}[/] loans drawn, "
+        f"{summary.loans_repaid:,} paid back, {summary.loans_defaulted:,} defaulted; "
+        f"[bold]{yuan(summary.owed)}[/] yuan owed."
     )
     if summary.p99_ms is not None:
         console.print(

@@ -12,6 +12,9 @@ import aiokafka
 import msgspec
 import numpy as np
 
+from scorers.applications.messages import Application
+from scorers.loans import LoanEvent
+from scorers.merchants import MerchantEvent
 from streams.brokers.clients import client_options
 from streams.contract.messages import Tick
 from streams.decode.routing import home_of
@@ -19,18 +22,24 @@ from streams.synthetic.merchants import DAY_MS, Merchant, hours_of_trade
 from streams.wire.encode import encode_messages
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from streams.contract.messages import PaymentEvent
     from streams.settings import Settings
+    from streams.synthetic.borrowing import Borrowers, Event
 
 PAYMENTS_A_SLICE = 0.02  # of a second's rate
 
 
 class Feeder(threading.Thread):
-    """Sends payments hour by hour of event time, and the ticks that let the hours pass.
+    """Sends payments hour by hour of event time, what borrowers say, and the ticks.
+
+    Ticks let the hours pass.
 
     Args:
         settings: broker and topics.
         merchants: who trades.
+        borrowers: who of them borrows.
         rate: payments per second of real time.
         duration_s: how long to play.
         random: source of chance.
@@ -46,6 +55,7 @@ class Feeder(threading.Thread):
         self,
         settings: Settings,
         merchants: list[Merchant],
+        borrowers: Borrowers,
         rate: float,
         duration_s: float,
         random: np.random.Generator,
@@ -56,6 +66,13 @@ class Feeder(threading.Thread):
         self._duration_s = duration_s
         self._random = random
         self._merchants = merchants
+        self._borrowers = borrowers
+        topics = settings.topics
+        self._topics = {
+            Application: topics.applications.name,
+            LoanEvent: topics.loan_events.name,
+            MerchantEvent: topics.merchant_events.name,
+        }
         self._sent_at: dict[int, tuple[list[int], list[float]]] = {}
         self.sent = 0
         self.days = 0.0
@@ -90,12 +107,14 @@ class Feeder(threading.Thread):
             days = self._rate * self._duration_s / a_day
             begins_at = (time.time_ns() // 1_000_000 - int(days * DAY_MS)) // DAY_MS * DAY_MS
             self.began_at = time.monotonic()
+            await self._tell(producer, self._borrowers.consents(begins_at))
             trade = hours_of_trade(self._merchants, begins_at, days, self._random)
             for hour_ends, events in trade:
                 size = max(1, int(self._rate * PAYMENTS_A_SLICE))
                 for first in range(0, len(events), size):
                     await self._send(producer, events[first : first + size])
                     await self._keep_pace()
+                await self._tell(producer, self._borrowers.hour(hour_ends, events))
                 await self._tick(producer, hour_ends)
                 self.days += 1 / 24
                 if time.monotonic() - self.began_at > self._duration_s:
@@ -117,6 +136,11 @@ class Feeder(threading.Thread):
         for partition, messages in by_partition.items():
             await self._send_messages(producer, partition, messages)
         self.sent += len(events)
+
+    async def _tell(self, producer: aiokafka.AIOKafkaProducer, events: Sequence[Event]) -> None:
+        for event in events:
+            key, value = event.merchant_id.encode(), msgspec.json.encode(event)
+            await producer.send(self._topics[type(event)], value, key)
 
     async def _tick(self, producer: aiokafka.AIOKafkaProducer, occurred_at: int) -> None:
         value = msgspec.json.encode(Tick(occurred_at=occurred_at))

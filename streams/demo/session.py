@@ -9,16 +9,21 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from scorers.applications.messages import Outcome
+from streams.brokers.policies import publish_policy
 from streams.brokers.provision import apply_topics
 from streams.demo.feeder import Feeder
-from streams.demo.listener import UpdateListener
+from streams.demo.lenders import LENDERS, policies
+from streams.demo.listener import DecisionListener, UpdateListener
 from streams.errors import OperatorError
+from streams.synthetic.borrowing import Borrowers
 from streams.synthetic.merchants import make_merchants
 from streams.worker.process import WorkerProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from scorers.applications.messages import Decision
     from streams.contract.messages import LimitUpdate
     from streams.settings import Settings
 
@@ -43,6 +48,16 @@ class Summary(msgspec.Struct, frozen=True):
         first_update_s: seconds from the command to the first limit update.
         p50_ms: half of the updates came within this time after their payment was sent.
         p99_ms: 99 % did.
+        applications: for loans, of merchants that borrow.
+        decisions: answers to them.
+        approved: of those, for the amount asked for.
+        counter_offers: of those, for less.
+        declined: of those.
+        referred: of those, left to a person.
+        loans_drawn: on approvals.
+        loans_repaid: of those, paid back in full.
+        loans_defaulted: of those, not paid back.
+        owed: principal owed at the end, of defaulted loans too, fen.
     """
 
     payments: int
@@ -56,6 +71,16 @@ class Summary(msgspec.Struct, frozen=True):
     first_update_s: float | None
     p50_ms: float | None
     p99_ms: float | None
+    applications: int
+    decisions: int
+    approved: int
+    counter_offers: int
+    declined: int
+    referred: int
+    loans_drawn: int
+    loans_repaid: int
+    loans_defaulted: int
+    owed: int
 
 
 @dataclass(frozen=True)
@@ -69,6 +94,12 @@ class Progress:
     days: float = 0.0
     updates: int = 0
     p99_ms: float = 0.0
+    decisions: int = 0
+    approved: int = 0
+    owed: int = 0
+    defaulted: int = 0
+    moves: Sequence[LimitUpdate] = ()
+    answers: Sequence[Decision] = ()
 
 
 class Session:
@@ -97,10 +128,15 @@ class Session:
         random = np.random.default_rng(seed)
         self._merchants = make_merchants(merchants, random)
         self.characters = {m.merchant_id: m.character.value for m in self._merchants}
-        self._feeder = Feeder(settings, self._merchants, rate, duration_s, random)
+        # Chance of their own: what they do depends on when answers come, and trade shall not.
+        self._borrowers = Borrowers(
+            self._merchants, LENDERS, np.random.default_rng([seed, len(LENDERS)])
+        )
+        self._feeder = Feeder(settings, self._merchants, self._borrowers, rate, duration_s, random)
         self._listener = UpdateListener(settings, self._feeder.sent_at)
+        self._decisions = DecisionListener(settings, LENDERS, self._borrowers.answer)
 
-    def run(self, show: Callable[[Progress, list[LimitUpdate]], None]) -> Summary:
+    def run(self, show: Callable[[Progress], None]) -> Summary:
         """Play to the end.
 
         Args:
@@ -110,16 +146,21 @@ class Session:
             OperatorError: the worker or the broker failed.
         """
         apply_topics(self._settings)
+        listeners = (self._listener, self._decisions)
         with WorkerProcess(self._settings) as worker:
+            for policy in policies():
+                publish_policy(self._settings, policy)
             self._await_ready(worker, show)
-            self._listener.start()
+            for listener in listeners:
+                listener.start()
             self._feeder.start()
             while not self._feeder.finished.wait(0.2):
                 self._check(worker)
-                show(self._progress(worker, "playing"), list(self._listener.latest))
+                show(self._progress(worker, "playing"))
             self._settle(worker, show)
-        self._listener.stop()
-        self._listener.join()
+        for listener in listeners:
+            listener.stop()
+            listener.join()
         return self._summary()
 
     def _check(self, worker: WorkerProcess) -> None:
@@ -127,35 +168,33 @@ class Session:
             raise OperatorError(f"The demo could not send payments: {self._feeder.error}.")
         worker.check()
 
-    def _await_ready(
-        self, worker: WorkerProcess, show: Callable[[Progress, list[LimitUpdate]], None]
-    ) -> None:
+    def _await_ready(self, worker: WorkerProcess, show: Callable[[Progress], None]) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
         while not worker.ready():
             worker.check()
             if time.monotonic() > deadline:
                 raise OperatorError(f"The worker was not ready in time; its log is {worker.log}.")
-            show(Progress("worker is starting (compiling, the first time)"), [])
+            show(Progress("worker is starting (compiling, the first time)"))
             time.sleep(0.1)
 
-    def _settle(
-        self, worker: WorkerProcess, show: Callable[[Progress, list[LimitUpdate]], None]
-    ) -> None:
-        """Wait until everything sent has been applied and its updates have come."""
+    def _settle(self, worker: WorkerProcess, show: Callable[[Progress], None]) -> None:
+        """Wait until everything sent has been applied, and updates and decisions have come."""
         deadline = time.monotonic() + SETTLE_TIMEOUT_S
-        quiet_since, seen = time.monotonic(), -1
+        quiet_since, seen = time.monotonic(), (-1, -1)
         while time.monotonic() < deadline:
             self._check(worker)
             progress = self._progress(worker, "settling")
-            show(progress, list(self._listener.latest))
-            if (progress.lag, progress.updates) != (0, seen):
-                quiet_since, seen = time.monotonic(), progress.updates
+            show(progress)
+            come = progress.updates, progress.decisions
+            if progress.lag or come != seen:
+                quiet_since, seen = time.monotonic(), come
             if time.monotonic() - quiet_since > 1.5:
                 return
             time.sleep(0.2)
 
     def _progress(self, worker: WorkerProcess, stage: str) -> Progress:
-        feeder, listener = self._feeder, self._listener
+        feeder, listener, borrowers = self._feeder, self._listener, self._borrowers
+        outcomes = self._decisions.outcomes
         until = feeder.ended_at or time.monotonic()
         played = max(1e-9, until - feeder.began_at) if feeder.began_at else 1.0
         recent = listener.latencies_ms[-2000:]
@@ -167,10 +206,17 @@ class Session:
             days=feeder.days,
             updates=listener.updates,
             p99_ms=float(np.percentile(recent, 99)) if recent else 0.0,
+            decisions=outcomes.total(),
+            approved=outcomes[Outcome.APPROVE],
+            owed=borrowers.owed,
+            defaulted=borrowers.defaulted,
+            moves=list(listener.latest),
+            answers=list(self._decisions.latest),
         )
 
     def _summary(self) -> Summary:
-        feeder, listener = self._feeder, self._listener
+        feeder, listener, borrowers = self._feeder, self._listener, self._borrowers
+        outcomes = self._decisions.outcomes
         first = listener.first_at
         p50, p99 = (
             np.percentile(listener.latencies_ms, [50, 99])
@@ -189,4 +235,14 @@ class Session:
             first_update_s=None if first is None else round(first - self._began, 2),
             p50_ms=None if p50 is None else round(float(p50), 1),
             p99_ms=None if p99 is None else round(float(p99), 1),
+            applications=borrowers.applications,
+            decisions=outcomes.total(),
+            approved=outcomes[Outcome.APPROVE],
+            counter_offers=outcomes[Outcome.COUNTER_OFFER],
+            declined=outcomes[Outcome.DECLINE],
+            referred=outcomes[Outcome.REFER],
+            loans_drawn=borrowers.drawn,
+            loans_repaid=borrowers.repaid,
+            loans_defaulted=borrowers.defaulted,
+            owed=borrowers.owed,
         )

@@ -18,8 +18,8 @@ from scorers.merchants import MerchantEvent, MerchantKind
 from scorers.policy import Policy, Product
 from streams.brokers.clients import producer_settings
 from streams.brokers.policies import publish_policy
-from streams.contract.messages import LimitUpdate, PaymentEvent, PaymentKind
-from tests.integration.watched import POLL_S, SETTLED_WITHIN_S, WatchedWorker, home
+from streams.contract.messages import LimitUpdate, PaymentEvent, PaymentKind, Tick
+from tests.integration.watched import POLL_S, SETTLED_WITHIN_S, Record, WatchedWorker, home
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,6 +89,11 @@ class LendingWorker(WatchedWorker):
 
     What was read is as of the last `settle`, `pay`, `tell` or `publish`.
 
+    Args:
+        settings: of the worker; the topics are there.
+        folder: for its log.
+        read: lenders whose topics are read; all by default.
+
     Attributes:
         clock: event time of the next payments, epoch ms.
         limits: limit updates by lender, product and merchant, in the order of the topic.
@@ -97,7 +102,9 @@ class LendingWorker(WatchedWorker):
         refused: reason of each dead letter, by its value.
     """
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
+    def __init__(
+        self, settings: Settings, folder: Path, read: tuple[str, ...] | None = None
+    ) -> None:
         super().__init__(settings, folder)
         self.clock = time.time_ns() // 1_000_000 - 6 * 3_600_000
         self.limits: defaultdict[tuple[str, str, str], list[LimitUpdate]] = defaultdict(list)
@@ -107,7 +114,7 @@ class LendingWorker(WatchedWorker):
         self.policies_read = -1
         topics, known = settings.topics, {tp.topic for tp in self._behind}
         self._of_lenders: dict[str, Any] = {}
-        for lender in settings.lenders:
+        for lender in settings.lenders if read is None else read:
             for topic, kind in (
                 (topics.limit_updates(lender), LimitUpdate),
                 (topics.decisions(lender), Decision),
@@ -192,6 +199,12 @@ class LendingWorker(WatchedWorker):
             topic = self.settings.topics.payments.name
             self._producer.send(topic, msgspec.json.encode(event), shop.encode())
         self._producer.flush()
+        self.settle()
+
+    def tick(self) -> None:
+        """Let time pass up to `clock` in every partition."""
+        value = msgspec.json.encode(Tick(occurred_at=self.clock))
+        self.send([Record(value, partition=n) for n in range(self.settings.partitions)])
         self.settle()
 
     def publish(self, *policies: Policy) -> None:

@@ -129,10 +129,11 @@ def test_a_policy_is_taken_up_whole_or_not_at_all_and_ends_when_it_is_retired(
     done = run_policies(worker, "retire", "bank-c", "loan", "--at", str(worker.clock), "--json")
     assert (done["version"], done["valid_to"]) == (3, worker.clock)
     worker.await_policies()
-    # Nothing has happened to the merchant yet: its limit is still what was published.
+    # No time has passed yet: its limit is still what was published.
     (decision,) = worker.ask(asks(shop, "bank-c", 1_000))
     assert outcome(decision) == ("decline", 0, "limit")
-    worker.pay(shop)
+    assert worker.limit("bank-c", shop) == 6_000
+    worker.tick()
     last = worker.limits["bank-c", "loan", shop][-1]
     assert (last.limit, last.reasons[0].code, last.policy_version) == (0, "policy_ended", 3)
 

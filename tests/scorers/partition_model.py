@@ -79,6 +79,11 @@ class Merchant:
     slots: list[Entry | None] = field(default_factory=lambda: [None] * 8)
     floor: int = 0
 
+    def lends(self) -> set[str]:
+        """Whose limits above 0 it has."""
+        enrolled = {entry.lender for entry in self.slots if entry and entry.limit > 0}
+        return enrolled | ({"platform"} if self.limit > 0 else set())
+
 
 class ModelPartition:
     def __init__(self, zone: Zone, version: Version) -> None:
@@ -90,9 +95,16 @@ class ModelPartition:
 
     def apply(self, offset: int, record: Record) -> Outcome:
         outcome = self._apply(offset, record)
-        if self.watermark // HOUR > self.swept_hour:
+        hourly = self.watermark // HOUR > self.swept_hour
+        ended = {each.lender for each in self.version.policies if each.ended(self.watermark)}
+        just_now = any(
+            each.ended(self.watermark) and not each.ended(self.watermark - HOUR)
+            for each in self.version.policies
+        )
+        if hourly or (outcome is Outcome.TICK and just_now):
             for merchant_id, merchant in self.merchants.items():
-                if merchant.due_at <= self.watermark and merchant.offset < offset:
+                due = hourly and merchant.due_at <= self.watermark
+                if (due or merchant.lends() & ended) and merchant.offset < offset:
                     merchant.clock = max(merchant.clock, self.watermark)
                     merchant.offset = offset
                     self._evaluate(merchant_id, merchant, by_time=True)

@@ -17,6 +17,9 @@ from hypothesis import strategies as st
 
 from features.calendar import month_of
 from features.events import Kind, Outcome
+from features.layout import ROW
+from features.roll import balance
+from features.rows import row_at
 from scorers.catalogue import Policies
 from scorers.cover import cover_of
 from scorers.entitlements import FULL
@@ -276,6 +279,75 @@ def test_a_refund_undoes_what_its_payment_did_in_any_order_and_across_the_months
         run(with_them, [tick(at)], offset)
         run(without, [tick(at)], offset)
         assert cover_in_force(with_them) == cover_in_force(without)
+
+
+def undone_sums(partition: Partition, merchant: bytes, at: int) -> dict[str, object]:
+    """What limits and covers stand on and a refund can undo, as of an event time (epoch ms).
+
+    The net of each of the last 28 days, that of both months, and what came in less what went
+    out since the first event.
+    """
+    raw, record = partition.row_bytes(merchant), record_of(partition, merchant)
+    assert raw is not None
+    row = row_at(raw[: ROW.itemsize], at, ZONE)
+    passed = month(at) - record.month
+    months = [0] * min(passed, 2) + record.month_net.tolist()
+    return {
+        "days": row.day_net.tolist(),
+        "net_28": partition.draw(merchant, at).features["net_28"],
+        "months": months[:2],
+        "balance": balance(row),
+    }
+
+
+@settings(max_examples=100)
+@given(
+    logs_with(more_events),
+    st.sampled_from(MERCHANTS),
+    st.integers(1, 10**9),
+    st.sampled_from([-13 * HOUR, 0, 1, MINUTE, 11 * HOUR, 3 * DAY, 33 * DAY]),
+    st.sampled_from([0, 1, MINUTE, 11 * HOUR, 3 * DAY, 29 * DAY, 70 * DAY]),
+)
+def test_a_payment_and_its_refund_leave_the_sums_and_covers_of_a_time_without_them(
+    drawn: tuple[list[Record], dict[int, MerchantEvent]],
+    merchant: bytes,
+    amount: int,
+    later: int,
+    kept: int,
+) -> None:
+    """A payment and its refund in full, behind any history, against two ticks of the same times.
+
+    Equal is what a cover is made of, and so the cover; and of what a credit limit is made of the
+    net volume. The rest of a credit limit's figures a refund does not undo, because the payment
+    did happen: it stays among the payments and active days (a refund is no void), its payer
+    stays among the payers seen, and the merchant was last and perhaps first seen with it. So
+    factors and the probability of default may differ afterwards, and the limit with them.
+    """
+    log, amendments = drawn
+    everybody = [enrolled(each.decode()) for each in MERCHANTS]
+    first = len(log)
+    log = [*log, *(relayed(log[-1].occurred_at) for _ in everybody)]
+    amendments = amendments | {first + i: event for i, event in enumerate(everybody)}
+    with_them, without = partition_of(), partition_of()
+    for partition in (with_them, without):
+        run(partition, log, amendments=amendments)
+    currency = with_them.known_of(merchant, INSURANCE).currency or "CNY"
+    came = max(with_them.watermark + later, 0)
+    payment = replace(paid(amount, came, "own", merchant), currency=currency)
+    refund = taken_back(payment, came + kept)
+    outcomes, _ = run(with_them, [payment, refund], len(log))
+    assert outcomes == [Outcome.APPLIED, Outcome.APPLIED]
+    run(without, [tick(payment.occurred_at), tick(refund.occurred_at)], len(log))
+    offset = len(log) + 2
+    for wait in (0, HOUR, DAY, 31 * DAY):
+        now = with_them.watermark + wait
+        for partition in (with_them, without):
+            run(partition, [tick(now)], offset)
+        offset += 1
+        sums = undone_sums(with_them, merchant, now)
+        assert sums == undone_sums(without, merchant, now)
+        covers = [each.known_of(merchant, INSURANCE).limit for each in (with_them, without)]
+        assert covers[0] == covers[1]
 
 
 @pytest.mark.parametrize("kind", [Kind.REFUND, Kind.VOID, Kind.CHARGEBACK])

@@ -96,7 +96,18 @@ def interrupted(
     script: Sequence[tuple[int, str, bool, int]],
 ) -> tuple[Partition, set[Update]]:
     """Apply a log with checkpoints and crashes; return the last partition and all updates."""
-    disk, partition, at = Disk(new), new(), 0
+    return gone_on(Disk(new), new(), log, amendments, script)
+
+
+def gone_on(
+    disk: Disk,
+    partition: Partition,
+    log: Sequence[Record],
+    amendments: Mapping[int, MerchantEvent],
+    script: Sequence[tuple[int, str, bool, int]],
+) -> tuple[Partition, set[Update]]:
+    """Apply the rest of a log, with checkpoints and crashes, as `interrupted` does."""
+    at = partition.offset + 1
     published: set[Update] = set()
     for count, stage, dies, some in script:
         batch = log[at : at + count]
