@@ -150,6 +150,8 @@ class EventRelay:
         # Whoever assigns anew begins at what is committed.
         async with self._assigning:
             await self._commit(consumer)
+            # The consumer must not be asked about what it is no longer assigned.
+            self._next = {}
             consumer.assign(list(wanted))
             self._next = {tp: await consumer.position(tp) for tp in wanted}
             self._committed = dict(self._next)

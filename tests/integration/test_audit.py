@@ -219,8 +219,10 @@ def verdict(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 
 def updates_of(published: Published, merchant: str, lender: str) -> list[LimitUpdate]:
+    """Updates of a merchant's limit for loans."""
     found = [msgspec.json.decode(each, type=LimitUpdate) for each in published.updates]
-    return [each for each in found if (each.merchant_id, each.lender_id) == (merchant, lender)]
+    named = (merchant, lender, Product.LOAN)
+    return [each for each in found if (each.merchant_id, each.lender_id, each.product) == named]
 
 
 def test_limit_updates_are_recomputed_over_crashes_and_switches(published: Published) -> None:
