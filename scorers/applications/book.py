@@ -148,7 +148,14 @@ class ApplicationBook:
         return self._loans.owed.of_line(line) + self._answers.reserved.of_line(line)
 
     def decide(
-        self, application: Application, offset: int, as_of: int, standing: Standing, terms: Terms
+        self,
+        application: Application,
+        offset: int,
+        as_of: int,
+        standing: Standing,
+        terms: Terms,
+        *,
+        waited_ms: int = 0,
     ) -> Verdict:
         """Answer an application.
 
@@ -158,6 +165,7 @@ class ApplicationBook:
             as_of: the partition's event time with it, epoch ms.
             standing: what is known of the merchant at this place of the log.
             terms: of the lender's policy for the product.
+            waited_ms: how long it has waited for its answer, as far as the log says, at least 0.
         """
         replayed = not self._enter(offset, as_of)
         key = Key(application.merchant_id, application.lender_id, application.application_id)
@@ -173,7 +181,7 @@ class ApplicationBook:
             application.merchant_id, line.lender_id, line.product, standing, terms
         )
         tripped = terms.band is not None and self._breaker.is_open(line, clock)
-        ruling = judge(application, standing, terms, figures, tripped)
+        ruling = judge(application, standing, terms, figures, waited_ms=waited_ms, tripped=tripped)
         decision = self._decision(application, ruling, figures, standing, terms)
         approved = ruling.amount if ruling.outcome is Outcome.APPROVE else 0
         self._answers.add(key, Answer(content, decision, approved))

@@ -129,7 +129,9 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         source_topic: Topic of the application, as the worker read it.
         source_partition: Partition of it.
         source_offset: Offset of it.
-        stages: How long it took, in ms by stage. A measurement: it differs from run to run.
+        stages: How long it took, in ms by stage: `to_log` from the application's timestamp until
+            it was relayed into the log, `in_log` until its part of the log was begun, `apply` until
+            the answer was written; `total` is all of it. A measurement: it differs from run to run.
         schema_version: Of this message.
     """
 

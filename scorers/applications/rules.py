@@ -21,6 +21,7 @@ class Rule(StrEnum):
     SUPPLIER_NOT_NAMED = "supplier_not_named"
     TERM_TOO_LONG = "term_too_long"
     AMOUNT_TOO_SMALL = "amount_too_small"
+    TOO_LATE = "too_late"
     CIRCUIT_BREAKER = "circuit_breaker"
     HIGH_PD = "high_pd"
     DEBT_IN_OTHER_CURRENCY = "debt_in_other_currency"
@@ -40,6 +41,8 @@ GROUNDS = {
         Rule.SUPPLIER_NOT_NAMED: "The supplier is not among those the policy names",
         Rule.TERM_TOO_LONG: "The term is longer than the policy's longest",
         Rule.AMOUNT_TOO_SMALL: "The amount is below the policy's smallest",
+        Rule.TOO_LATE: "The application has waited longer than the policy answers within: a person"
+        " decides",
         Rule.CIRCUIT_BREAKER: "Approvals have left the ordinary: a person decides for now",
         Rule.HIGH_PD: "The probability of default is one at which a person decides",
         Rule.DEBT_IN_OTHER_CURRENCY: "The merchant owes or has reserved in a currency that cannot"
@@ -108,7 +111,13 @@ class Ruling(NamedTuple):
 
 
 def judge(
-    application: Application, standing: Standing, terms: Terms, figures: Figures, tripped: bool
+    application: Application,
+    standing: Standing,
+    terms: Terms,
+    figures: Figures,
+    *,
+    waited_ms: int,
+    tripped: bool,
 ) -> Ruling:
     """Return the answer to an application.
 
@@ -117,10 +126,14 @@ def judge(
         standing: what is known of the merchant.
         terms: of the lender's policy.
         figures: what is lent, reserved and left.
+        waited_ms: how long the application has waited for its answer, as far as the log says.
         tripped: whether the circuit breaker is open.
     """
     if (rule := _refusal(application, standing, terms)) is not None:
+        # What no delay changes: nobody has to look at it.
         return Ruling(Outcome.DECLINE, 0, rule)
+    if terms.answer_within_ms is not None and waited_ms > terms.answer_within_ms:
+        return Ruling(Outcome.REFER, 0, Rule.TOO_LATE)
     if tripped:
         return Ruling(Outcome.REFER, 0, Rule.CIRCUIT_BREAKER)
     if terms.refer_from_pd is not None and standing.probability_of_default >= terms.refer_from_pd:

@@ -85,6 +85,8 @@ class Lending(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
             bound.
         refer_from_pd: probability of default from which a person decides, in (0, 1]; None for
             never.
+        answer_within_ms: longest wait after which an application is still answered by the rules,
+            from 1 ms to 30 days; one that has waited longer is referred. None for never.
         suppliers: who may be paid by trade credit.
         longest_term_days: longest term, and the one of an application that names none.
         band: what is ordinary; None for no circuit breaker.
@@ -96,6 +98,7 @@ class Lending(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     reservation_ms: int = 86_400_000
     budget: int | None = None
     refer_from_pd: float | None = None
+    answer_within_ms: int | None = 1_000
     suppliers: frozenset[str] = frozenset()
     longest_term_days: int = 90
     band: Band | None = None
@@ -156,6 +159,8 @@ def wrong_lending(terms: Lending) -> list[str]:
         "budget": (terms.budget or 0, 0, LARGEST_AMOUNT),
         "longest_term_days": (terms.longest_term_days, 1, _LONGEST_TERM_DAYS),
     }
+    if terms.answer_within_ms is not None:
+        bounds["answer_within_ms"] = (terms.answer_within_ms, 1, REMEMBERED_MS)
     wrong = _outside(bounds)
     if terms.refer_from_pd is not None and not 0 < terms.refer_from_pd <= 1:
         wrong.append(f"refer_from_pd is {terms.refer_from_pd}, not in (0, 1]")

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 AHEAD_MS = DAY_MS
 """Most that a loss may lie ahead of the log's own time, which stands still while nobody ticks."""
 
+REPEATED_MS = MONTHS_OF_CLAIMS * 31 * DAY_MS + AHEAD_MS
+"""Longest event time, ms, for which an answer is given again to whoever sends the claim again."""
+
 
 class Became(StrEnum):
     """What became of a claim. From `CONFLICT` on it is a dead letter."""

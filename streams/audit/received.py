@@ -7,16 +7,18 @@ from typing import Any, NamedTuple
 import msgspec
 
 from scorers.applications.messages import Decision
+from scorers.claims.events import ClaimAnswer
 from scorers.funds.events import FundAnswer
 from streams.contract.messages import LimitUpdate
 from streams.errors import OperatorError
 
-Message = LimitUpdate | Decision | FundAnswer
+Message = LimitUpdate | Decision | FundAnswer | ClaimAnswer
 
 KINDS: dict[str, type[Message]] = {
     "limit_update": LimitUpdate,
     "decision": Decision,
     "fund_answer": FundAnswer,
+    "claim_answer": ClaimAnswer,
 }
 """What can be recomputed, by the name that `duoshou lender --json` gives it."""
 
@@ -54,6 +56,8 @@ class Received(NamedTuple):
                 return f"decision on application {said.application_id} of {whose}"
             case FundAnswer():
                 return f"answer to redemption {said.event_id} of {whose}"
+            case ClaimAnswer():
+                return f"answer to claim {said.claim_id} of {whose}"
 
 
 def received(raw: bytes) -> Received:
@@ -84,8 +88,8 @@ def received(raw: bytes) -> Received:
         fields.pop(MEASURED, None)
         return Received(kind, message, fields, as_written)
     raise OperatorError(
-        "What is to be audited is neither a limit update nor a decision nor a fund answer "
-        f"({'; '.join(wrong)}): give it one of them, as it was received."
+        "What is to be audited is neither a limit update nor a decision nor an answer to a "
+        f"redemption or a claim ({'; '.join(wrong)}): give it one of them, as it was received."
     )
 
 
@@ -100,5 +104,7 @@ def named_alike(one: Message, other: Message) -> bool:
             return one.application_id == other.application_id
         case FundAnswer(), FundAnswer():
             return one.event_id == other.event_id
+        case ClaimAnswer(), ClaimAnswer():
+            return one.claim_id == other.claim_id
         case _:
             return False

@@ -34,7 +34,7 @@ class Recomputed(NamedTuple):
     """What one record of the log leads to."""
 
     messages: list[Message]
-    """Limit updates, decisions and fund answers, in the order of the worker's."""
+    """Limit updates, decisions, fund and claim answers, in the order of the worker's."""
     records: int
     """How many records were read again."""
     doubt: str | None
@@ -130,7 +130,12 @@ class _Log:
             for each in updates
             for _, update in self._updates.messages(self._holding, fold, each)
         ]
-        return [*messages, *(each for _, each in outputs.decisions), *outputs.fund_answers]
+        return [
+            *messages,
+            *(each.decision for each in outputs.decisions),
+            *outputs.fund_answers,
+            *outputs.claim_answers,
+        ]
 
     def _switch(self) -> None:
         """Put in force what the next switch names."""

@@ -30,8 +30,8 @@ def audit(
         str | None,
         typer.Argument(
             metavar="[FILE]",
-            help="A decision, limit update or fund answer in JSON, as it was received; - for "
-            "standard input.",
+            help="A decision, limit update, fund answer or claim answer in JSON, as it was "
+            "received; - for standard input.",
         ),
     ] = None,
     lender: Annotated[

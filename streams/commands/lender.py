@@ -10,9 +10,8 @@ from rich.console import Console
 from streams.commands.options import AsJson, BootstrapServers, Config, command_app, settings_for
 
 if TYPE_CHECKING:
-    from scorers.applications.messages import Decision
-    from scorers.funds.events import FundAnswer
     from streams.contract.messages import LimitUpdate
+    from streams.lender.answers import Answer
     from streams.lender.run import Books, Shown
 
 app = command_app("Receive the limits and answers of one lender, and say what changes.")
@@ -43,7 +42,7 @@ def lender(
     """Receive the limits and answers of one lender, until SIGINT or SIGTERM.
 
     Reads its topics from their beginning and keeps the highest version of each merchant and
-    product, and the first answer to each application and redemption: `docs/lenders.md`.
+    product, and the first answer to each application, redemption and claim: `docs/lenders.md`.
     """
     settings = settings_for(context, config, bootstrap_servers)
     from streams.lender.run import run_lender
@@ -58,6 +57,7 @@ def lender(
         ("limits known", len(books.limits), summary["taken"]),
         ("applications answered", len(books.decisions), summary["decisions"]),
         ("redemptions answered", len(books.fund_answers), summary["fund_answers"]),
+        ("claims answered", len(books.claim_answers), summary["claim_answers"]),
     ):
         counts = ", ".join(f"{count} {became}" for became, count in taken.items())
         typer.echo(f"{known} {name}; records taken: {counts}.")
@@ -82,12 +82,12 @@ class _Lines:
             f"{before} -> [{colour}]{now}[/]{escape(reason)}"
         )
 
-    def answer(self, _kind: str, answer: "Decision | FundAnswer") -> None:
+    def answer(self, _kind: str, answer: "Answer") -> None:
         from rich.markup import escape
 
         self._print(escape(f"{answer.merchant_id} {_answer(answer)}"))
 
-    def conflict(self, kind: str, answer: "Decision | FundAnswer") -> None:
+    def conflict(self, kind: str, answer: "Answer") -> None:
         from rich.markup import escape
 
         _complain(kind, answer)
@@ -103,15 +103,15 @@ class _JsonLines:
     def limit(self, update: "LimitUpdate") -> None:
         _print_json({"limit_update": update})
 
-    def answer(self, kind: str, answer: "Decision | FundAnswer") -> None:
+    def answer(self, kind: str, answer: "Answer") -> None:
         _print_json({kind: answer})
 
-    def conflict(self, kind: str, answer: "Decision | FundAnswer") -> None:
+    def conflict(self, kind: str, answer: "Answer") -> None:
         _complain(kind, answer)
         _print_json({"conflict": {kind: answer}})
 
 
-def _complain(kind: str, answer: "Decision | FundAnswer") -> None:
+def _complain(kind: str, answer: "Answer") -> None:
     typer.echo(
         f"ERROR: a {kind} of {answer.merchant_id} says something else than the one before "
         f"({_answer(answer)}, source offset {answer.source_offset} of partition "
@@ -120,16 +120,22 @@ def _complain(kind: str, answer: "Decision | FundAnswer") -> None:
     )
 
 
-def _answer(answer: "Decision | FundAnswer") -> str:
+def _answer(answer: "Answer") -> str:
     from scorers.applications.messages import Decision
+    from scorers.funds.events import FundAnswer
 
     if isinstance(answer, Decision):
         amount = _money(answer.amount, answer.currency)
         reason = f" ({answer.reasons[0].sentence})" if answer.reasons else ""
         return f"application {answer.application_id}: {answer.outcome} {amount}{reason}"
-    parts = {"T+0": answer.t_plus_0, "T+1": answer.t_plus_1, "refused": answer.refused}
-    amounts = (f"{name} {_money(part, answer.currency)}" for name, part in parts.items())
-    return f"redemption {answer.event_id}: {', '.join(amounts)}"
+    if isinstance(answer, FundAnswer):
+        name = f"redemption {answer.event_id}"
+        parts = {"T+0": answer.t_plus_0, "T+1": answer.t_plus_1, "refused": answer.refused}
+    else:
+        name = f"claim {answer.claim_id}"
+        parts = {"covered": answer.covered, "uncovered": answer.uncovered}
+    amounts = (f"{part} {_money(amount, answer.currency)}" for part, amount in parts.items())
+    return f"{name}: {', '.join(amounts)}"
 
 
 def _money(amount: int, currency: str) -> str:
@@ -153,4 +159,5 @@ def _summary(books: "Books") -> dict[str, Any]:
         "taken": {str(taken): books.limits.counts[taken] for taken in Taken},
         "decisions": {str(each): books.decisions.counts[each] for each in Answered},
         "fund_answers": {str(each): books.fund_answers.counts[each] for each in Answered},
+        "claim_answers": {str(each): books.claim_answers.counts[each] for each in Answered},
     }

@@ -107,6 +107,8 @@ EXAMPLES: dict[type[msgspec.Struct], tuple[msgspec.Struct, ...]] = {
             partition=2,
             offset=311,
             event=msgspec.Raw(msgspec.json.encode(DRAWN)),
+            relayed_at=NINE_IN_THE_MORNING + 9,
+            log_delay_ms=4,
         ),
     ),
     Example: (
@@ -220,7 +222,7 @@ EXAMPLES: dict[type[msgspec.Struct], tuple[msgspec.Struct, ...]] = {
             source_topic="payments",
             source_partition=2,
             source_offset=104_231,
-            stages={"total": 21.4},
+            stages={"to_log": 7.0, "in_log": 12.1, "apply": 2.3, "total": 21.4},
         ),
     ),
     FundEvent: (

@@ -97,7 +97,7 @@ class Tick(msgspec.Struct, frozen=True, tag_field="kind", tag="tick"):
     occurred_at: Milliseconds
 
 
-class Relayed(msgspec.Struct, frozen=True, tag_field="kind", tag="relayed"):
+class Relayed(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="relayed"):
     """An event that is no payment, put by the worker into `payments` behind what it has applied.
 
     So the order of everything that touches a merchant is that of one log, and a replay sees it
@@ -111,6 +111,10 @@ class Relayed(msgspec.Struct, frozen=True, tag_field="kind", tag="relayed"):
         partition: Partition it was read from.
         offset: Offset it was read at.
         event: The event as it came.
+        relayed_at: When the worker put it here, by its clock, in ms.
+        log_delay_ms: For how long what stood in front of it had waited then, by the worker's
+            estimate. Absent where it is not known. What decides by a delay decides by these two,
+            so that a replay decides the same.
     """
 
     merchant_id: Identifier | None
@@ -118,6 +122,8 @@ class Relayed(msgspec.Struct, frozen=True, tag_field="kind", tag="relayed"):
     partition: Annotated[int, Meta(ge=0)]
     offset: Annotated[int, Meta(ge=0)]
     event: msgspec.Raw
+    relayed_at: Milliseconds | None = None
+    log_delay_ms: Annotated[int, Meta(ge=0)] | None = None
 
 
 class Reason(msgspec.Struct, frozen=True):

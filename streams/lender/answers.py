@@ -1,4 +1,4 @@
-"""What a lender knows of answers: of each application or redemption the first content counts.
+"""What a lender knows of answers: of each application, redemption or claim the first counts.
 
 An answer may come again, with the same content but for what was measured. One that says something
 else is an error of ours, and is told loudly; the first still counts. Knows no Kafka.
@@ -16,12 +16,16 @@ import msgspec
 
 from scorers.applications.messages import Decision, reproducible
 from scorers.applications.terms import REMEMBERED_MS
+from scorers.claims.book import REPEATED_MS
+from scorers.claims.events import ClaimAnswer
 from scorers.funds.events import FundAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-T = TypeVar("T", bound=Decision | FundAnswer)
+Answer = Decision | FundAnswer | ClaimAnswer
+
+T = TypeVar("T", bound=Answer)
 
 
 class Answered(StrEnum):
@@ -40,7 +44,7 @@ class Known(msgspec.Struct, frozen=True):
 
     Attributes:
         merchant_id: Who was answered.
-        request_id: To which application or redemption.
+        request_id: To which application, redemption or claim.
         as_of: Of the answer, in ms.
         checksum: Of everything that it says, but for what was measured.
     """
@@ -53,38 +57,44 @@ class Known(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class AnswerKind(Generic[T]):
-    """What tells decisions from fund answers.
+    """What tells decisions, fund answers and claim answers from each other.
 
     Attributes:
         name: In JSON and in sentences.
         message: Type of the answers.
         request: Id of what is answered; unique for merchant and lender.
         content: Everything that an answer says, but for what was measured.
+        remembered_ms: Event time for which an answer is remembered, in ms: it is not given again
+            after that.
     """
 
     name: str
     message: type[T]
     request: Callable[[T], str]
     content: Callable[[T], bytes]
+    remembered_ms: int
 
 
 DECISIONS: AnswerKind[Decision] = AnswerKind(
-    "decision", Decision, lambda said: said.application_id, reproducible
+    "decision", Decision, lambda said: said.application_id, reproducible, REMEMBERED_MS
 )
 FUND_ANSWERS: AnswerKind[FundAnswer] = AnswerKind(
-    "fund_answer", FundAnswer, lambda said: said.event_id, msgspec.json.encode
+    "fund_answer", FundAnswer, lambda said: said.event_id, msgspec.json.encode, REMEMBERED_MS
+)
+CLAIM_ANSWERS: AnswerKind[ClaimAnswer] = AnswerKind(
+    "claim_answer", ClaimAnswer, lambda said: said.claim_id, msgspec.json.encode, REPEATED_MS
 )
 
 
 class AnswerBook(Generic[T]):
     """The answers of one lender, of one kind.
 
-    An answer is remembered for 30 days of event time, as by the workers: the id of an application
-    may be used anew after that, and its answer is a first one again.
+    An answer is remembered for as long as workers give it again: 30 days of event time, or 94 of a
+    claim. An id may be used anew after that, and its answer is a first one again.
 
     Args:
         lender: Whose answers count.
-        kind: `DECISIONS` or `FUND_ANSWERS`.
+        kind: `DECISIONS`, `FUND_ANSWERS` or `CLAIM_ANSWERS`.
         known: What was known before.
         applied: Called with each first answer.
         conflicting: Called with each answer that says something else than the first.
@@ -139,7 +149,7 @@ class AnswerBook(Generic[T]):
         self._known = {
             key: each
             for key, each in self._known.items()
-            if each.as_of > newest[each.merchant_id] - REMEMBERED_MS
+            if each.as_of > newest[each.merchant_id] - self.kind.remembered_ms
         }
         return list(self._known.values())
 
@@ -160,7 +170,7 @@ class AnswerBook(Generic[T]):
         )
         key = (now.merchant_id, now.request_id)
         first = self._known.get(key)
-        if first is not None and now.as_of < first.as_of + REMEMBERED_MS:
+        if first is not None and now.as_of < first.as_of + self.kind.remembered_ms:
             if first.checksum == now.checksum:
                 return Answered.REPEATED
             if self._conflicting is not None:

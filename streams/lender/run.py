@@ -9,10 +9,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
-from scorers.applications.messages import Decision
-from scorers.funds.events import FundAnswer
 from streams.errors import OperatorError
-from streams.lender.answers import DECISIONS, FUND_ANSWERS, AnswerBook
+from streams.lender.answers import CLAIM_ANSWERS, DECISIONS, FUND_ANSWERS, Answer, AnswerBook
 from streams.lender.book import LimitBook
 from streams.lender.following import following
 from streams.lender.state import State, load, save
@@ -21,27 +19,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from scorers.applications.messages import Decision
+    from scorers.claims.events import ClaimAnswer
+    from scorers.funds.events import FundAnswer
     from streams.contract.messages import LimitUpdate
     from streams.lender.answers import AnswerKind, Known
     from streams.lender.following import Following, Source
     from streams.settings import Settings
 
-T = TypeVar("T", bound=Decision | FundAnswer)
+T = TypeVar("T", bound=Answer)
 
 SAVE_EVERY_S = 5.0
 """What a crash reads again; the book takes no harm from that."""
 
 
 class Shown(Protocol):
-    """Who is told what changes. `kind` is `decision` or `fund_answer`."""
+    """Who is told what changes. `kind` is `decision`, `fund_answer` or `claim_answer`."""
 
     def limit(self, update: LimitUpdate) -> None:
         """An update has changed what is known."""
 
-    def answer(self, kind: str, answer: Decision | FundAnswer, /) -> None:
-        """An application or a redemption has been answered for the first time."""
+    def answer(self, kind: str, answer: Answer, /) -> None:
+        """An application, a redemption or a claim has been answered for the first time."""
 
-    def conflict(self, kind: str, answer: Decision | FundAnswer, /) -> None:
+    def conflict(self, kind: str, answer: Answer, /) -> None:
         """One has been answered again, in another way: the first answer counts."""
 
 
@@ -51,6 +52,7 @@ class Books(NamedTuple):
     limits: LimitBook
     decisions: AnswerBook[Decision]
     fund_answers: AnswerBook[FundAnswer]
+    claim_answers: AnswerBook[ClaimAnswer]
 
 
 def run_lender(
@@ -83,13 +85,14 @@ def run_lender(
         (topics.limit_updates(lender), books.limits.take),
         (topics.decisions(lender), books.decisions.take),
         (topics.fund_answers(lender), books.fund_answers.take),
+        (topics.claim_answers(lender), books.claim_answers.take),
     ]
 
     def keep(reader: Following) -> None:
         if state is not None:
-            positions, limits = reader.positions(), list(books.limits)
-            answers = books.decisions.known(), books.fund_answers.known()
-            save(state, State(lender, positions, limits, *answers))
+            answers = (books.decisions, books.fund_answers, books.claim_answers)
+            known = (each.known() for each in answers)
+            save(state, State(lender, reader.positions(), list(books.limits), *known))
 
     with _stopped_by_signals() as stopping, following(settings, sources, known.positions) as reader:
         saved_at = time.monotonic()
@@ -113,6 +116,7 @@ def _books(lender: str, known: State, shown: Shown) -> Books:
         LimitBook(lender, known.limits, shown.limit),
         of(DECISIONS, known.decisions),
         of(FUND_ANSWERS, known.fund_answers),
+        of(CLAIM_ANSWERS, known.claim_answers),
     )
 
 

@@ -24,6 +24,7 @@ class State(msgspec.Struct, forbid_unknown_fields=True):
         limits: The newest update of each merchant and product.
         decisions: Applications that have been answered.
         fund_answers: Redemptions that have been answered.
+        claim_answers: Claims that have been answered.
     """
 
     lender: str
@@ -31,6 +32,7 @@ class State(msgspec.Struct, forbid_unknown_fields=True):
     limits: list[LimitUpdate] = []
     decisions: list[Known] = []
     fund_answers: list[Known] = []
+    claim_answers: list[Known] = []
 
 
 def load(path: Path, lender: str) -> State:

@@ -72,7 +72,10 @@ class Holding:
         active: this worker owns the partition and has recovered it.
         applied: offset of the last input record applied since the partition became active.
         durable: offset of the last input record covered by a finished checkpoint.
-        newest_timestamp: Kafka timestamp of the last input record applied, epoch ms.
+        newest_timestamp: Kafka timestamp of the last input record applied since the partition
+            became active, epoch ms; 0 before the first.
+        caught_up_at: when it was last seen at the end of its log since then, by the worker's
+            clock, epoch ms; 0 if it never was.
         checkpoint: the newest checkpoint record seen, or None.
         log_end: where the log ended when the partition became active; None until that is known.
         unread: a former owner has written to a changelog since it was read: what it wrote stands
@@ -87,7 +90,7 @@ class Holding:
         self.accounts = Accounts(partition.zone)
         self.applied = NOTHING
         self.durable = NOTHING
-        self.newest_timestamp = 0
+        self.newest_timestamp = self.caught_up_at = 0
         self.checkpoint: CheckpointRecord | None = None
         self.log_end: int | None = None
         self.checkpoint_at = self.marked_at = self.buried_at = time.monotonic()

@@ -106,10 +106,10 @@ class FoldApp(faust.App):
 
     def lag_records(self, tp: TP) -> int:
         """Return how many records of an input partition wait behind the last one dealt with."""
-        at, highwater = self.inputs.next_of(tp), self.consumer.highwater(tp)
-        if at == NOTHING or highwater is None:
-            return 0
-        return max(0, int(highwater) - at)
+        at = self.inputs.next_of(tp)
+        # One that has not been sought need not be assigned: the consumer must not be asked.
+        highwater = None if at == NOTHING else self.consumer.highwater(tp)
+        return 0 if highwater is None else max(0, int(highwater) - at)
 
 
 def faust_options(settings: Settings) -> dict[str, Any]:

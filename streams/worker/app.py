@@ -17,6 +17,7 @@ from streams.transport.following import TopicFollower
 from streams.transport.inputs import NOTHING
 from streams.worker.checkpoint import FAR_BEHIND, Checkpointer
 from streams.worker.decoding import decode_fold
+from streams.worker.delay import log_delay_ms
 from streams.worker.effects import partition_maker, place_of
 from streams.worker.memory import give_back_memory
 from streams.worker.outbox import Outbox
@@ -250,6 +251,7 @@ def activate(app: App, holding: Holding) -> None:
     holding.accounts.begin(place_of(app.settings, holding.number))
     app.metrics.version_activated(holding.number, version)
     holding.applied = NOTHING
+    holding.newest_timestamp = holding.caught_up_at = 0
     holding.durable = NOTHING
     holding.log_end = None
     holding.active = True
@@ -275,7 +277,7 @@ async def report_partitions(app: App) -> None:
             app.metrics.partition_size(holding.number, len(partition), partition.payment_ids)
             app.metrics.loans_owing(holding.number, holding.accounts.loans.owing)
             records = app.lag_records(app.input_tp(holding.number))
-            waited = time.time() - holding.newest_timestamp / 1000.0 if records else 0.0
-            app.metrics.lag(app.payments_topic, holding.number, records, max(0.0, waited))
+            delay = log_delay_ms(app, holding.number, round(time.time() * 1000)) or 0
+            app.metrics.lag(app.payments_topic, holding.number, records, delay / 1000.0)
         for tp, (records, waited) in app.relay.lag().items():
             app.metrics.lag(tp.topic, tp.partition, records, waited)

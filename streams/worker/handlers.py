@@ -22,7 +22,7 @@ from scorers.policy import PolicyName, Product
 from scorers.reasons import reason_code, reason_text
 from scorers.servicing import Restanding, StandingChanged
 from scorers.source import Source
-from streams.worker.relayed import Handled
+from streams.worker.relayed import Decided, Handled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -109,13 +109,16 @@ def apply_application(
         outputs.letters.append(arrival.letter(NO_POLICY, NO_POLICY_SENTENCE))
         return
     standing = _standing(arrival, application.merchant_id, name)
-    verdict = book.decide(application, arrival.offset, partition.watermark, standing, policy.terms)
+    verdict = book.decide(
+        application, arrival.offset, partition.watermark, standing, policy.terms,
+        waited_ms=arrival.waited_ms,
+    )  # fmt: skip
     arrival.holding.accounts.keep_clock()
     metrics.application(verdict)
     if (sentence := applications.SENTENCES.get(verdict.became)) is not None:
         outputs.letters.append(arrival.letter(verdict.became, sentence))
     elif verdict.decision is not None:
-        outputs.decisions.append((arrival.i, verdict.decision))
+        outputs.decisions.append(Decided(arrival.sent_at, arrival.relayed, verdict.decision))
     if verdict.wanted is not None:
         for each in range(outputs.partitions):
             if each != arrival.holding.number:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from streams.state.holding import Holding
     from streams.transport.fold import Fold
     from streams.worker.app import App
-    from streams.worker.relayed import Outputs
+    from streams.worker.relayed import Decided, Outputs
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class PaymentProcessor:
     async def _apply(self, holding: Holding, fold: Fold) -> None:
         metrics = self._app.metrics
         events, text = fold.decoded.events, fold.decoded.text
-        began = time.perf_counter()
+        began, began_at = time.perf_counter(), time.time() * 1000.0
         effects = self._applier.begin(holding, fold)
         for _ in self._applier.stretches(holding, fold, effects):
             # Thousands of relayed events take seconds: the heart must go on beating.
@@ -89,7 +89,7 @@ class PaymentProcessor:
         if outputs.examples:
             await self._publish_examples(holding, outputs.examples)
         if outputs.decisions or outputs.fund_answers or outputs.claim_answers:
-            await self._publish_answers(holding, fold, outputs)
+            await self._publish_answers(holding, outputs, began_at)
         await publish_to_log(self._app, holding, outputs.messages)
         await self._set_aside(holding, fold, outputs.letters)
         metrics.batch_applied(events.kind, events.outcome)
@@ -139,13 +139,16 @@ class PaymentProcessor:
         messages = [(key_of(each).encoded(), msgspec.json.encode(each)) for each in examples]
         await self._app.outbox.publish(holding.number, self._app.examples_topic, 0, messages)
 
-    async def _publish_answers(self, holding: Holding, fold: Fold, outputs: Outputs) -> None:
-        """Publish decisions and answers, each on the topic of its lender."""
+    async def _publish_answers(self, holding: Holding, outputs: Outputs, began_at: float) -> None:
+        """Publish decisions and answers, each on the topic of its lender.
+
+        `began_at` is when their fold began to be applied, by the wall clock, epoch ms.
+        """
         answers: defaultdict[str, list[tuple[bytes, bytes]]] = defaultdict(list)
-        for i, decision in outputs.decisions:
-            waited = time.time() * 1000.0 - int(fold.records.timestamp[i])
-            self._app.metrics.decided(waited / 1000.0)
-            timed = msgspec.structs.replace(decision, stages={"total": round(waited, 3)})
+        for each in outputs.decisions:
+            decision, stages = each.decision, stages_of(each, began_at, time.time() * 1000.0)
+            self._app.metrics.decided(stages["total"] / 1000.0)
+            timed = msgspec.structs.replace(decision, stages=stages)
             topic = self._app.decisions_topics.get(decision.lender_id)
             if topic is not None:
                 answers[topic].append((decision.merchant_id.encode(), msgspec.json.encode(timed)))
@@ -174,3 +177,23 @@ class PaymentProcessor:
         )
         for letter in letters:
             self._app.metrics.dead_lettered(letter.reason)
+
+
+def stages_of(decided: Decided, began_at: float, now: float) -> dict[str, float]:
+    """Return how long each stage of a decision has taken, ms; `total` is the sum of the others.
+
+    Clocks of several machines stand behind it, so a stage may be negative. A stage is left out
+    where the envelope does not say when it was put into the log.
+
+    Args:
+        decided: the decision and its way.
+        began_at: when its fold began to be applied, epoch ms.
+        now: when it is written, epoch ms.
+    """
+    relayed_at = decided.relayed.relayed_at
+    stages = {} if relayed_at is None else {
+        "to_log": float(relayed_at - decided.sent_at),
+        "in_log": began_at - relayed_at,
+        "apply": now - began_at,
+    }  # fmt: skip
+    return {name: round(ms, 3) for name, ms in (stages | {"total": now - decided.sent_at}).items()}

@@ -3,6 +3,9 @@
 There they have a place among the payments. So what was known of a merchant when a loan was drawn
 follows from one log, and is the same whenever that log is read.
 
+An envelope says when it was put there, and how long what stood in front of it had waited: what
+decides by a delay has it from the log.
+
 An event may be put there twice, after a crash or by two workers in the moment of a hand-over: it
 has an id of its own, which counts once.
 """
@@ -12,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
+from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -32,6 +36,7 @@ from streams.decode.strict import Refused
 from streams.ending import end_process
 from streams.transport.reading import fold_consumer
 from streams.wire.records import headers
+from streams.worker.delay import log_delay_ms, note_caught_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,6 +126,7 @@ class EventRelay:
 
     async def _read(self, consumer: AIOKafkaConsumer) -> None:
         while True:
+            note_caught_up(self._app, _now())
             await self._follow(consumer)
             if not consumer.assignment():
                 await asyncio.sleep(FOLLOW_EVERY_S)
@@ -142,6 +148,8 @@ class EventRelay:
         # Whoever assigns anew begins at what is committed.
         async with self._assigning:
             await self._commit(consumer)
+            # The consumer must not be asked about what it is no longer assigned.
+            self._next = {}
             consumer.assign(list(wanted))
             self._next = {tp: await consumer.position(tp) for tp in wanted}
             self._committed = dict(self._next)
@@ -175,7 +183,8 @@ class EventRelay:
         records, partitions = fold.records, self._app.settings.partitions
         decode = self._decoders[fold.topic]
         homes: defaultdict[int, list[Message]] = defaultdict(list)
-        letters = batch_letters(fold)
+        letters, now = batch_letters(fold), _now()
+        delay_of = cache(lambda home: log_delay_ms(self._app, home, now))
         for i in range(len(fold)):
             value = field(fold, records.value_at[i], records.value_length[i])
             try:
@@ -184,17 +193,18 @@ class EventRelay:
                 letters.append(letter_of(fold, i, refused.outcome.name.lower(), refused.sentence))
                 continue
             key = event.merchant_id.encode()
+            home = home_of(key, partitions)
             envelope = Relayed(
                 merchant_id=event.merchant_id,
                 topic=fold.topic,
                 partition=fold.partition,
                 offset=int(records.offset[i]),
                 event=msgspec.Raw(value or b""),
+                relayed_at=now,
+                log_delay_ms=delay_of(home),
             )
             own = headers(fold.text, int(records.headers_at[i]), int(records.headers_length[i]))
-            homes[home_of(key, partitions)].append(
-                (key, msgspec.json.encode(envelope), own, int(records.timestamp[i]))
-            )
+            homes[home].append((key, msgspec.json.encode(envelope), own, int(records.timestamp[i])))
         return homes, letters
 
     async def _commit_at_times(self, consumer: AIOKafkaConsumer) -> None:
@@ -212,3 +222,8 @@ class EventRelay:
         if due:
             await consumer.commit(due)
             self._committed |= due
+
+
+def _now() -> int:
+    """Wall clock, epoch ms."""
+    return time.time_ns() // 1_000_000

@@ -45,14 +45,23 @@ class LogMessage(NamedTuple):
     """JSON."""
 
 
+class Decided(NamedTuple):
+    """A decision, and what is known of the way that its application took."""
+
+    sent_at: int
+    """Timestamp of the application's record, epoch ms."""
+    relayed: Relayed
+    """The envelope in which it came."""
+    decision: Decision
+
+
 class Outputs(NamedTuple):
     """What the relayed events of a fold lead to, in the order of the log."""
 
     partitions: int
     """How many there are of the log."""
     examples: list[Example]
-    decisions: list[tuple[int, Decision]]
-    """Each with the index of its application's record in the fold."""
+    decisions: list[Decided]
     fund_answers: list[FundAnswer]
     claim_answers: list[ClaimAnswer]
     letters: list[DeadLetter]
@@ -91,6 +100,23 @@ class Arrival(NamedTuple):
     def offset(self) -> int:
         """Its offset in the log."""
         return int(self.fold.records.offset[self.i])
+
+    @property
+    def sent_at(self) -> int:
+        """Timestamp of its record, which it keeps when it is relayed, epoch ms."""
+        return int(self.fold.records.timestamp[self.i])
+
+    @property
+    def waited_ms(self) -> int:
+        """For how long it has waited, as far as the log says; 0 where the log says nothing.
+
+        Until it was relayed, and then as long as what stood in front of it had waited. No clock is
+        read here: whoever reads the log again finds the same.
+        """
+        relayed_at = self.relayed.relayed_at
+        if relayed_at is None or self.sent_at < 0:
+            return 0
+        return max(0, relayed_at - self.sent_at) + (self.relayed.log_delay_ms or 0)
 
     def letter(self, reason: str, sentence: str) -> DeadLetter:
         """Return the event as a dead letter, as it was before it was relayed."""

@@ -12,12 +12,13 @@ import msgspec
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from scorers.applications.messages import Application, Decision, Outcome, Product
+from scorers.claims.events import ClaimEvent
 from scorers.funds.events import FundEvent, FundKind
 from scorers.loans import LoanEvent, LoanKind
 from scorers.merchants import MerchantEvent, MerchantKind
 from scorers.policy import Product as Offered
 from streams.brokers.clients import consumer_settings, producer_settings
-from tests.faults.ledger import DAY_MS
+from tests.faults.ledger import DAY_MS, DAYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,10 +31,12 @@ YUAN = 100
 PAUSE_S = 0.01
 PATIENT = "bank-b"
 """A lender that waits for ever: what it approves is drawn, and nothing of it ever paid back."""
+INSURER = "bank-a"
+"""Who insures as well as lends."""
 
 
 class Market:
-    """Applies, draws, repays, enrols, closes and sweeps, until the end of a `with` block.
+    """Applies, draws, repays, enrols, closes, sweeps and claims, until the end of a `with` block.
 
     Args:
         settings: say where to.
@@ -54,6 +57,7 @@ class Market:
         self._approved: list[Decision] = []
         self._running: list[LoanEvent] = []
         self._funds: list[FundEvent] = []
+        self._claims: list[ClaimEvent] = []
         self._now = time.time_ns() // 1_000_000
         self.sent: dict[str, int] = {}
 
@@ -108,6 +112,7 @@ class Market:
             (topics.loan_events, self._draw, 20),
             (topics.loan_events, self._serve, 15),
             (topics.fund_events, self._sweep, 15),
+            (topics.claim_events, self._claim, 15),
             (topics.merchant_events, self._decide, 10),
         ]
         chances = [chance for _, _, chance in moves]
@@ -141,15 +146,20 @@ class Market:
         return self._dice.choice(self._merchants)
 
     def _welcome(self) -> Iterator[MerchantEvent]:
-        """Every merchant enrols with the patient lender, every other one with bank-a."""
+        """Every merchant enrols with the patient lender, every other one with bank-a; most are
+        insured."""
         for number, merchant in enumerate(self._merchants):
             yield self._consent(MerchantKind.ENROLLED, merchant, PATIENT)
             if number % 2:
                 yield self._consent(MerchantKind.ENROLLED, merchant, "bank-a")
+            if number % 5:
+                yield self._consent(MerchantKind.ENROLLED, merchant, INSURER, Offered.INSURANCE)
 
-    def _consent(self, kind: MerchantKind, merchant: str, lender: str) -> MerchantEvent:
+    def _consent(
+        self, kind: MerchantKind, merchant: str, lender: str, product: Offered = Offered.LOAN
+    ) -> MerchantEvent:
         name = f"e{next(self._numbers)}"
-        return MerchantEvent(name, kind, merchant, self._now, lender, Offered.LOAN)
+        return MerchantEvent(name, kind, merchant, self._now, lender, product)
 
     def _decide(self) -> MerchantEvent:
         """Withdraw, enrol, close or reopen; not all of it is allowed."""
@@ -225,3 +235,18 @@ class Market:
         )  # fmt: skip
         self._funds.append(event)
         return event
+
+    def _claim(self) -> ClaimEvent:
+        """Claim for losses of these weeks, of those who collect most; now and then once more."""
+        dice = self._dice.random()
+        if self._claims and dice < 0.2:
+            again = self._dice.choice(self._claims)
+            return again if dice < 0.15 else msgspec.structs.replace(again, amount=again.amount + 1)
+        lost_at = self._now - self._dice.randrange(DAYS // 2, DAYS) * DAY_MS
+        claim = ClaimEvent(
+            f"c{next(self._numbers)}", self._dice.choice(self._merchants[:20]), INSURER,
+            "USD" if dice > 0.95 else "CNY", self._dice.randrange(1, 400) * YUAN, lost_at,
+            self._now,
+        )  # fmt: skip
+        self._claims.append(claim)
+        return claim

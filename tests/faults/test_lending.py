@@ -6,16 +6,24 @@ import random
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from scorers.applications.messages import Outcome
 from scorers.applications.terms import Lending
+from scorers.claims.events import ClaimAnswer
 from scorers.funds.terms import FundTerms
-from scorers.policy import Policy, Product
+from scorers.policy import Cover, Policy, Product
 from streams.brokers.policies import publish_policy
 from tests.faults.crew import Crew
 from tests.faults.ledger import Writer, make_log
-from tests.faults.market import PATIENT, YUAN, Market
+from tests.faults.market import INSURER, PATIENT, YUAN, Market
 from tests.faults.outcome import await_committed, await_relayed
-from tests.integration.log_alone import assert_same, expected, published
+from tests.integration.log_alone import (
+    assert_claims_are_dealt_with,
+    assert_same,
+    expected,
+    published,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +41,7 @@ def policy(version: int, lender: str, *, yuan: int, budget: int | None, days: in
     lending = Lending(
         smallest_amount=100 * YUAN, step=100 * YUAN, reservation_ms=days * DAY_MS,
         budget=None if budget is None else budget * YUAN,
+        answer_within_ms=None if lender == PATIENT else 1_000,
     )  # fmt: skip
     return Policy(
         version=version, lender=lender, lending=lending, starter_amount=yuan * YUAN,
@@ -52,6 +61,10 @@ def test_every_answer_is_given_once_and_follows_from_the_log_whatever_is_killed(
         Policy(
             version=1, lender="bank-a", product=Product.FUND_SWEEP,
             fund=FundTerms(qualified_banks=("icbc",)),
+        ),
+        Policy(
+            version=1, lender=INSURER, product=Product.INSURANCE, cap=5_000 * YUAN, step=YUAN,
+            cover=Cover(rate=0.1),
         ),
     ]  # fmt: skip
     later = [
@@ -91,12 +104,21 @@ def test_every_answer_is_given_once_and_follows_from_the_log_whatever_is_killed(
             crew.check()
     found = published(settings)
     assert_same(found, expected(settings))
+    assert_claims_are_dealt_with(settings, found)
     decided = found.decided()
     # Nothing that the patient lender approved ever came back to it.
     assert 0 < found.approved(PATIENT) <= 90_000 * YUAN
     assert {each.outcome for each in decided} >= {
-        Outcome.APPROVE, Outcome.COUNTER_OFFER, Outcome.DECLINE,
+        Outcome.APPROVE, Outcome.COUNTER_OFFER, Outcome.DECLINE, Outcome.REFER,
     }  # fmt: skip
+    # Whoever applied at a partition that had just lost its worker waited for more than a second.
+    late = {each.lender_id for each in decided if each.reasons[0].code == "too_late"}
+    assert late == {"platform", "bank-a"}
+    claims = [msgspec.json.decode(raw, type=ClaimAnswer) for raw in found.claim_answers.values()]
+    assert {reason.code for each in claims for reason in each.reasons} >= {
+        "not_enrolled", "other_currency", "beyond_the_cover",
+    }  # fmt: skip
+    assert sum(each.covered for each in claims) > 0
     assert {each.policy_version for each in decided if each.lender_id == "bank-a"} == {1, 2, 3}
     assert cut_off > 0, "no kill fell into a checkpoint"
     assert min(len(found.said), len(found.fund_answers), len(market.sent)) > 0

@@ -12,6 +12,8 @@ from kafka import KafkaProducer, TopicPartition
 
 from scorers.applications.messages import Application, Decision
 from scorers.applications.messages import Product as Applied
+from scorers.applications.terms import Lending
+from scorers.claims.events import ClaimAnswer, ClaimEvent
 from scorers.funds.events import FundAnswer, FundEvent
 from scorers.loans import LoanEvent, LoanKind
 from scorers.merchants import MerchantEvent, MerchantKind
@@ -32,18 +34,21 @@ YUAN = 100
 LENDERS = ("platform", "bank-a", "bank-b", "bank-c")
 LOAN, TRADE_CREDIT = Product.LOAN, Product.TRADE_CREDIT
 
-Event = Application | FundEvent | LoanEvent | MerchantEvent
+Event = Application | ClaimEvent | FundEvent | LoanEvent | MerchantEvent
 
 _numbers = itertools.count(1)
 
 
 def flat(version: int, lender: str, yuan: int, product: Product = LOAN, **other: Any) -> Policy:
-    """A policy by which whoever collected anything at all has the same limit at once."""
+    """A policy by which whoever collected anything at all has the same limit at once.
+
+    It answers at any time: what is tested must not hang on how fast the machine is.
+    """
     usual: dict[str, Any] = {
         "advance_rate": 1e-9, "pd_cut_off": 1.0, "hold_out_share": 0.0,
         "starter_amount": yuan * YUAN, "starter_payments": 1, "starter_payers": 1,
         "starter_days": 1, "cap": yuan * YUAN, "raise_step": max(yuan * YUAN, 2_000_000),
-        "dead_band": 0.0, "cool_down_ms": 0,
+        "dead_band": 0.0, "cool_down_ms": 0, "lending": Lending(answer_within_ms=None),
     }  # fmt: skip
     return Policy(version=version, lender=lender, product=product, **usual | other)
 
@@ -99,6 +104,7 @@ class LendingWorker(WatchedWorker):
         limits: limit updates by lender, product and merchant, in the order of the topic.
         decisions: by lender, merchant and application_id, in the order of the topic.
         fund_answers: by merchant and event_id, likewise.
+        claim_answers: by merchant and claim_id, likewise.
         refused: reason of each dead letter, by its value.
     """
 
@@ -110,6 +116,7 @@ class LendingWorker(WatchedWorker):
         self.limits: defaultdict[tuple[str, str, str], list[LimitUpdate]] = defaultdict(list)
         self.decisions: defaultdict[tuple[str, str, str], list[Decision]] = defaultdict(list)
         self.fund_answers: defaultdict[tuple[str, str], list[FundAnswer]] = defaultdict(list)
+        self.claim_answers: defaultdict[tuple[str, str], list[ClaimAnswer]] = defaultdict(list)
         self.refused: dict[bytes | None, str] = {}
         self.policies_read = -1
         topics, known = settings.topics, {tp.topic for tp in self._behind}
@@ -119,6 +126,7 @@ class LendingWorker(WatchedWorker):
                 (topics.limit_updates(lender), LimitUpdate),
                 (topics.decisions(lender), Decision),
                 (topics.fund_answers(lender), FundAnswer),
+                (topics.claim_answers(lender), ClaimAnswer),
             ):
                 self._of_lenders[topic.name] = kind
                 if topic.name not in known:
@@ -146,7 +154,7 @@ class LendingWorker(WatchedWorker):
         if topic not in self._of_lenders:
             super()._take(topic, record)
             return
-        message: LimitUpdate | Decision | FundAnswer = msgspec.json.decode(
+        message: LimitUpdate | Decision | FundAnswer | ClaimAnswer = msgspec.json.decode(
             record.value, type=self._of_lenders[topic]
         )
         assert topic.endswith(f".{message.lender_id}")
@@ -159,6 +167,8 @@ class LendingWorker(WatchedWorker):
                 self.decisions[name].append(message)
             case FundAnswer():
                 self.fund_answers[message.merchant_id, message.event_id].append(message)
+            case ClaimAnswer():
+                self.claim_answers[message.merchant_id, message.claim_id].append(message)
 
     def topic_of(self, event: Event) -> Topic:
         """Where an event is told."""
@@ -166,6 +176,8 @@ class LendingWorker(WatchedWorker):
         match event:
             case Application():
                 return topics.applications
+            case ClaimEvent():
+                return topics.claim_events
             case FundEvent():
                 return topics.fund_events
             case LoanEvent():
@@ -173,12 +185,17 @@ class LendingWorker(WatchedWorker):
             case MerchantEvent():
                 return topics.merchant_events
 
-    def tell(self, *events: Event) -> None:
-        """Write events, each kind in their order, and wait until everything has followed."""
+    def write(self, *events: Event, timestamp_ms: int | None = None) -> None:
+        """Write events, each kind in their order; their records are of now unless it is said."""
         for event in events:
             topic, key = self.topic_of(event).name, event.merchant_id.encode()
-            self._producer.send(topic, msgspec.json.encode(event), key)
+            value = msgspec.json.encode(event)
+            self._producer.send(topic, value, key, timestamp_ms=timestamp_ms)
         self._producer.flush()
+
+    def tell(self, *events: Event, timestamp_ms: int | None = None) -> None:
+        """Write events, and wait until everything has followed."""
+        self.write(*events, timestamp_ms=timestamp_ms)
         self.settle_relayed()
 
     def ask(self, *applications: Application) -> list[Decision]:
@@ -189,13 +206,14 @@ class LendingWorker(WatchedWorker):
             for each in applications
         ]
 
-    def pay(self, *merchants: str, amount: int = 10_000) -> None:
-        """Have merchants collect a payment at `clock`."""
+    def pay(self, *merchants: str, amount: int = 10_000, **other: Any) -> None:
+        """Have merchants collect a payment at `clock`; `kind` makes it something else."""
         for shop in merchants:
-            event = PaymentEvent(
+            usual = PaymentEvent(
                 payment_id=f"p{next(_numbers)}", kind=PaymentKind.PAYMENT, merchant_id=shop,
                 amount=amount, currency="CNY", occurred_at=self.clock, payer_id="payer",
             )  # fmt: skip
+            event = msgspec.structs.replace(usual, **other)
             topic = self.settings.topics.payments.name
             self._producer.send(topic, msgspec.json.encode(event), shop.encode())
         self._producer.flush()

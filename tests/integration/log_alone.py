@@ -15,6 +15,7 @@ from features.calendar import load_zone
 from scorers.accounts import Accounts
 from scorers.applications.book import Place
 from scorers.applications.messages import Decision, Outcome, reproducible
+from scorers.claims.events import ClaimAnswer, ClaimEvent
 from scorers.funds.events import FundAnswer
 from scorers.partition import Partition
 from scorers.policy import PolicyName, Product
@@ -63,6 +64,9 @@ class Limit(NamedTuple):
 ApplicationName = tuple[str, str, str]
 """Lender, merchant, application_id."""
 
+ClaimName = tuple[str, str, str]
+"""Insurer, merchant, claim_id."""
+
 
 @dataclass
 class Found:
@@ -73,6 +77,7 @@ class Found:
     limits: dict[LimitName, Limit] = field(default_factory=dict)
     fund_answers: dict[tuple[str, str], bytes] = field(default_factory=dict)
     """By merchant and event_id."""
+    claim_answers: dict[ClaimName, bytes] = field(default_factory=dict)
     said: set[tuple[int, int, bytes]] = field(default_factory=set)
     """What partitions say through the log: from which, because of which offset, what."""
     letters: set[tuple[str, int, int, str]] = field(default_factory=set)
@@ -159,13 +164,15 @@ class _Run:
         holding.partition.apply(
             events, text, self._note, lambda i: self._events.apply(holding, fold, i, outputs)
         )
-        for _, decision in outputs.decisions:
+        for _, _, decision in outputs.decisions:
             self._check(decision)
             name = (decision.lender_id, decision.merchant_id, decision.application_id)
             same(found.decisions, name, reproducible(decision))
         for answer in outputs.fund_answers:
             key = (answer.merchant_id, answer.event_id)
             same(found.fund_answers, key, msgspec.json.encode(answer))
+        for of_claim in outputs.claim_answers:
+            same(found.claim_answers, claim_name(of_claim), msgspec.json.encode(of_claim))
         found.said |= {
             (holding.number, each.source_offset, each.event) for each in outputs.messages
         }
@@ -260,6 +267,10 @@ def published(settings: Settings) -> Found:
         for record in everything(settings, topics.fund_answers(lender)):
             answer = msgspec.json.decode(record.value, type=FundAnswer)
             same(found.fund_answers, (answer.merchant_id, answer.event_id), record.value)
+        for record in everything(settings, topics.claim_answers(lender)):
+            of_claim = msgspec.json.decode(record.value, type=ClaimAnswer)
+            assert (of_claim.lender_id, of_claim.merchant_id.encode()) == (lender, record.key)
+            same(found.claim_answers, claim_name(of_claim), record.value)
         _read_limits(settings, lender, found)
     for record in everything(settings, topics.payments):
         if b'"relayed"' in record.value and b"offset" in record.value:
@@ -270,6 +281,21 @@ def published(settings: Settings) -> Found:
         found.letters.add(_source(dict(record.headers)))
     _read_durable(settings, found)
     return found
+
+
+def claim_name(claim: ClaimEvent | ClaimAnswer) -> ClaimName:
+    """Return what names a claim, and its answer."""
+    return claim.lender_id, claim.merchant_id, claim.claim_id
+
+
+def assert_claims_are_dealt_with(settings: Settings, found: Found) -> None:
+    """Every claim that was sent must have been answered, or was set aside with a reason."""
+    topic = settings.topics.claim_events
+    refused = {letter[:3] for letter in found.letters}
+    for record in everything(settings, topic):
+        name = claim_name(msgspec.json.decode(record.value, type=ClaimEvent))
+        place = (topic.name, record.partition, record.offset)
+        assert name in found.claim_answers or place in refused, name
 
 
 def _read_limits(settings: Settings, lender: str, found: Found) -> None:

@@ -18,11 +18,12 @@ from scorers.applications.messages import Application, Decision
 from scorers.applications.messages import Outcome as Answer
 from scorers.applications.messages import Product as Applied
 from scorers.applications.terms import Band, Lending
+from scorers.claims.events import ClaimAnswer, ClaimEvent
 from scorers.funds.events import FundEvent, FundKind
 from scorers.loans import LoanEvent, LoanKind
 from scorers.merchants import MerchantEvent, MerchantKind
 from scorers.models import Model, Origin
-from scorers.policy import Policy, Product
+from scorers.policy import Cover, Policy, Product
 from scorers.prior import BUILT_IN
 from scorers.raises import Cause, Stop
 from streams.audit.received import received
@@ -51,18 +52,26 @@ WITHIN_S = 120
 SHOPS = [name for name in (f"shop-{n}" for n in range(40)) if home(name.encode(), 4) == 1][:3]
 FIRST, SECOND = SHOPS[:2]
 ELSEWHERE = next(name for name in (f"far-{n}" for n in range(40)) if home(name.encode(), 4) == 2)
-WITHIN = Lending(band=Band(largest_limits=1))
+WITHIN = Lending(answer_within_ms=None, band=Band(largest_limits=1))
 """Nobody's limit may rise, once there is one."""
-BANK = Policy(version=1, lender="bank", product=Product.LOAN, advance_rate=0.5, hold_out_share=0)
+BANK = Policy(
+    version=1, lender="bank", product=Product.LOAN, advance_rate=0.5, hold_out_share=0,
+    lending=Lending(answer_within_ms=None),
+)  # fmt: skip
+INSURANCE = Policy(
+    version=1, lender="bank", product=Product.INSURANCE, cap=1_000_000, step=100,
+    cover=Cover(rate=0.1),
+)  # fmt: skip
 
 
 class Published(NamedTuple):
-    """What a worker has published of a log of payments, an enrolment, applications and a loan."""
+    """What a worker has published of a log of payments and of all that lenders are asked."""
 
     settings: Settings
     updates: list[bytes]
     decisions: list[bytes]
     fund_answers: list[bytes]
+    claim_answers: list[bytes]
 
 
 def pay(worker: WatchedWorker, days: range, amount: int) -> None:
@@ -126,6 +135,7 @@ def published(kafka: ApacheKafka, tmp_path_factory: pytest.TempPathFactory) -> I
     )  # fmt: skip
     apply_topics(settings)
     publish_policy(settings, BANK)
+    publish_policy(settings, INSURANCE)
     topics = settings.topics
     with WatchedWorker(settings, tmp_path_factory.mktemp("audit")) as worker:
         pay(worker, range(60, 40, -1), 80_000)
@@ -133,7 +143,8 @@ def published(kafka: ApacheKafka, tmp_path_factory: pytest.TempPathFactory) -> I
             "e1", MerchantKind.ENROLLED, FIRST, NOW - 40 * DAY_MS, lender_id="bank",
             product=Product.LOAN,
         )  # fmt: skip
-        tell(worker, topics.merchant_events, enrolled)
+        insured = msgspec.structs.replace(enrolled, event_id="e2", product=Product.INSURANCE)
+        tell(worker, topics.merchant_events, enrolled, insured)
         pay(worker, range(40, 30, -1), 90_000)
         tell(worker, topics.applications, application(1, 300_000, "bank"))
         worker.restart(kill=True)
@@ -150,7 +161,7 @@ def published(kafka: ApacheKafka, tmp_path_factory: pytest.TempPathFactory) -> I
         strict = msgspec.structs.replace(BANK, version=2, advance_rate=0.4, lending=WITHIN)
         publish_policy(settings, strict)
         worker.restart(kill=True)
-        switched(worker, lambda each: each.policies.position == 1)
+        switched(worker, lambda each: each.policies.position == 2)
         pay(worker, range(22, 12, -1), 30_000)
         tell(
             worker, topics.applications,
@@ -166,18 +177,28 @@ def published(kafka: ApacheKafka, tmp_path_factory: pytest.TempPathFactory) -> I
         worker.restart(kill=True)
         pay(worker, range(8, 5, -1), 200_000)
         publish_policy(settings, msgspec.structs.replace(BANK, version=3))
-        switched(worker, lambda each: each.policies.position == 2)
+        switched(worker, lambda each: each.policies.position == 3)
         pay(worker, range(5, 2, -1), 200_000)
+        tell(
+            worker, topics.claim_events,
+            claim("c1", 1_000), claim("c2", 90_000_000), claim("c1", 1_000),
+        )  # fmt: skip
         yield Published(
             settings,
             published_on(settings, topics.limit_updates),
             published_on(settings, topics.decisions),
             published_on(settings, topics.fund_answers),
+            published_on(settings, topics.claim_answers),
         )
 
 
 def redemption(event_id: str, kind: FundKind) -> FundEvent:
     return FundEvent(event_id, kind, FIRST, "bank", "money", "CNY", 5_000, NOW - 12 * DAY_MS)
+
+
+def claim(claim_id: str, amount: int) -> ClaimEvent:
+    lost_at = NOW - 13 * DAY_MS
+    return ClaimEvent(claim_id, FIRST, "bank", "CNY", amount, lost_at, lost_at)
 
 
 def published_on(settings: Settings, topic: Callable[[str], Topic]) -> list[bytes]:
@@ -209,8 +230,10 @@ def verdict(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 
 def updates_of(published: Published, merchant: str, lender: str) -> list[LimitUpdate]:
+    """Updates of a merchant's limit for loans."""
     found = [msgspec.json.decode(each, type=LimitUpdate) for each in published.updates]
-    return [each for each in found if (each.merchant_id, each.lender_id) == (merchant, lender)]
+    named = (merchant, lender, Product.LOAN)
+    return [each for each in found if (each.merchant_id, each.lender_id, each.product) == named]
 
 
 def test_limit_updates_are_recomputed_over_crashes_and_switches(published: Published) -> None:
@@ -236,13 +259,25 @@ def test_answers_are_recomputed_but_for_how_long_they_took(published: Published)
     decisions = [msgspec.json.decode(each, type=Decision) for each in published.decisions]
     assert sorted(each.application_id for each in decisions) == ["a1", "a1", "a2", "a3"]
     assert {each.outcome for each in decisions} >= {Answer.APPROVE, Answer.COUNTER_OFFER}
+    # Only the bank waits for ever: the records are as old as this module.
+    assert [each.application_id for each in decisions if code_of(each) == "too_late"] == ["a3"]
     assert len(published.fund_answers) == 1
-    for raw in (*published.decisions, *published.fund_answers):
+    claims = [msgspec.json.decode(each, type=ClaimAnswer) for each in published.claim_answers]
+    assert [each.claim_id for each in claims] == ["c1", "c2", "c1"]
+    assert [each.covered > 0 for each in claims] == [True] * 3
+    assert [each.uncovered > 0 for each in claims] == [False, True, False]
+    answers = (*published.decisions, *published.fund_answers, *published.claim_answers)
+    for raw in answers:
         assert (b'"stages"' in raw) == (raw in published.decisions)
         found = run_audit(published.settings, received(raw))
         assert found.verdict == "same", found
-    done = audit(published.settings, "--json", said=published.decisions[0])
-    assert verdict(done)["verdict"] == "same"
+    for raw in (published.decisions[0], published.claim_answers[1]):
+        done = audit(published.settings, "--json", said=raw)
+        assert verdict(done)["verdict"] == "same"
+
+
+def code_of(decision: Decision) -> str:
+    return decision.reasons[0].code
 
 
 def test_a_field_that_was_changed_is_named(published: Published) -> None:
@@ -258,6 +293,17 @@ def test_a_field_that_was_changed_is_named(published: Published) -> None:
     assert shown.returncode == 1
     assert "It differs" in shown.stdout
     assert str(amount + 10_000) in shown.stdout
+
+
+def test_more_cover_than_the_log_gives_is_named(published: Published) -> None:
+    raw = published.claim_answers[1]
+    covered = msgspec.json.decode(raw, type=ClaimAnswer).covered
+    changed = raw.replace(b'"covered":%d' % covered, b'"covered":%d' % (covered + 1), 1)
+    found = verdict(audit(published.settings, "--json", said=changed))
+    assert (found["verdict"], found["kind"]) == ("different", "claim_answer")
+    assert found["differences"] == [
+        {"field": "covered", "received": str(covered + 1), "recomputed": str(covered)}
+    ]
 
 
 def test_a_message_that_nothing_leads_to_is_different(published: Published) -> None:

@@ -32,6 +32,7 @@ from tests.streams.lender.updates import (
     BROKEN,
     NEWEST,
     UPDATES,
+    claim_answer,
     decision,
     encoded,
     fund_answer,
@@ -127,20 +128,24 @@ def test_shuffled_doubled_and_broken_records_lead_to_the_highest_versions(
         "taken": {str(taken): expected.counts[taken] for taken in Taken},
         "decisions": dict.fromkeys(map(str, Answered), 0),
         "fund_answers": dict.fromkeys(map(str, Answered), 0),
+        "claim_answers": dict.fromkeys(map(str, Answered), 0),
     }
 
 
 FIRST = decision("m1", "a1")
 REDEEMED = fund_answer("m1", "e1")
 OTHER = decision("m1", "a1", amount=1, source_offset=99)
+CLAIMED = claim_answer("m1", "c1")
+OTHER_CLAIM = claim_answer("m1", "c1", covered=120_000, uncovered=0)
 
 
 def answers(settings: Settings) -> None:
-    """An application that is answered again, once in another way, and a redemption, twice."""
+    """An application and a claim that are answered again, in another way too, and a redemption."""
     again = msgspec.structs.replace(FIRST, stages={"total": 812.0})
     topics = settings.topics
     send(settings, map(encoded, (FIRST, again, OTHER)), topics.decisions("platform"))
     send(settings, map(encoded, (REDEEMED, REDEEMED)), topics.fund_answers("platform"))
+    send(settings, map(encoded, (CLAIMED, CLAIMED, OTHER_CLAIM)), topics.claim_answers("platform"))
 
 
 def test_the_first_answer_counts_and_another_one_is_an_error_that_is_told(
@@ -153,21 +158,31 @@ def test_the_first_answer_counts_and_another_one_is_an_error_that_is_told(
     *lines, summary = [json.loads(line) for line in done.stdout.splitlines()]
     assert {"decision": json.loads(encoded(FIRST))} in lines
     assert {"fund_answer": json.loads(encoded(REDEEMED))} in lines
-    assert {"conflict": {"decision": json.loads(encoded(OTHER))}} in lines
-    assert len(lines) == 3
+    assert {"claim_answer": json.loads(encoded(CLAIMED))} in lines
+    conflicts = [
+        {"conflict": {"decision": json.loads(encoded(OTHER))}},
+        {"conflict": {"claim_answer": json.loads(encoded(OTHER_CLAIM))}},
+    ]
+    assert all(each in lines for each in conflicts)
+    assert len(lines) == 5
     none = dict.fromkeys(map(str, Answered), 0)
     counts = none | {"applied": 1, "repeated": 1}
     assert summary["summary"]["decisions"] == counts | {"conflict": 1}
     assert summary["summary"]["fund_answers"] == counts
-    (complaint,) = done.stderr.splitlines()
-    assert complaint.startswith("ERROR: a decision of m1 says something else than the one before")
+    assert summary["summary"]["claim_answers"] == counts | {"conflict": 1}
+    complaints = sorted(done.stderr.splitlines())
+    assert [each.split(" says something else than the one before")[0] for each in complaints] == [
+        "ERROR: a claim_answer of m1", "ERROR: a decision of m1",
+    ]  # fmt: skip
     # What was known counts after a restart too.
     answers(settings)
     again = run(settings, "--until-end", "--json", "--state", str(state))
     *lines, summary = [json.loads(line) for line in again.stdout.splitlines()]
-    assert lines == [{"conflict": {"decision": json.loads(encoded(OTHER))}}]
+    assert len(lines) == 2
+    assert all(each in lines for each in conflicts)
     assert summary["summary"]["decisions"] == none | {"repeated": 2, "conflict": 1}
     assert summary["summary"]["fund_answers"] == none | {"repeated": 2}
+    assert summary["summary"]["claim_answers"] == none | {"repeated": 2, "conflict": 1}
 
 
 def test_a_person_sees_a_line_an_answer(settings: Settings) -> None:
@@ -178,6 +193,7 @@ def test_a_person_sees_a_line_an_answer(settings: Settings) -> None:
         "m1 redemption e1: T+0 10,000.00 CNY, T+1 2,000.00 CNY, refused 0.00 CNY"
         in done.stdout.splitlines()
     )
+    assert "m1 claim c1: covered 800.00 CNY, uncovered 400.00 CNY" in done.stdout.splitlines()
     assert "ERROR m1 application a1: approve 0.01 CNY (It fits.)" in done.stdout.splitlines()
     assert "1 applications answered; records taken: 1 applied, 1 repeated, 1 c" in done.stdout
 
@@ -201,6 +217,7 @@ def test_a_restart_goes_on_where_it_stopped(settings: Settings, tmp_path: Path) 
         settings.topics.limit_updates("platform").name: {0: 0, 1: len(values), 2: 0, 3: 0},
         settings.topics.decisions("platform").name: {0: 0},
         settings.topics.fund_answers("platform").name: {0: 0},
+        settings.topics.claim_answers("platform").name: {0: 0},
     }
 
 

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 MINUTE = 60_000
 SHANGHAI = ZoneInfo("Asia/Shanghai")
-LENDING = Lending(smallest_amount=500 * YUAN, step=100 * YUAN)
+LENDING = Lending(smallest_amount=500 * YUAN, step=100 * YUAN, answer_within_ms=None)
 
 
 @pytest.fixture(scope="module")

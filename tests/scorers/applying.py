@@ -124,11 +124,14 @@ class Told:
         standing: Standing = STANDING,
         terms: Terms = TERMS,
         offset: int | None = None,
+        waited_ms: int = 0,
         **fields: Any,
     ) -> Verdict:
         application = msgspec.structs.replace(application, **fields)
         offset = self.next if offset is None else offset
-        return self.book.decide(application, offset, self.clock, standing, terms)
+        return self.book.decide(
+            application, offset, self.clock, standing, terms, waited_ms=waited_ms
+        )
 
     def ask(self, *args: Any, **fields: Any) -> Decision:
         decision = self.judge(*args, **fields).decision

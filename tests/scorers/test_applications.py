@@ -102,6 +102,20 @@ def test_the_rules_are_asked_in_their_order(
     assert (decision.outcome, code_of(decision)) == (outcome, code)
 
 
+def test_what_came_too_late_holds_nothing_back_and_is_remembered(told: Told) -> None:
+    decision = told.ask(waited_ms=1_001)
+    assert (decision.outcome, code_of(decision)) == (Outcome.REFER, "too_late")
+    assert (decision.amount, decision.expires_at, told.used()) == (0, None, 0)
+    assert told.judge(waited_ms=0) == (Became.DUPLICATE, decision, None, False)
+    assert told.ask(application_id="anew").outcome is Outcome.APPROVE
+
+
+def test_what_came_too_late_asks_no_other_partition_for_budget() -> None:
+    told, terms = Told(0, 2), replace(TERMS, budget=100 * YUAN)
+    assert told.judge(ASKED, STANDING, terms, waited_ms=1_001).wanted is None
+    assert told.judge(ASKED, STANDING, terms, application_id="in time").wanted is not None
+
+
 def test_a_currency_that_does_not_match_has_no_figures(told: Told) -> None:
     decision = told.ask(currency="USD")
     assert (decision.limit, decision.available, decision.over_limit) == (0, 0, 0)
@@ -317,6 +331,7 @@ def test_terms_that_cannot_be_are_refused_with_everything_that_is_wrong() -> Non
         smallest_amount=0,
         budget=-1,
         refer_from_pd=0.0,
+        answer_within_ms=0,
         reservation_ms=31 * DAY,
         longest_term_days=0,
         yearly_rate_bps=-1,
@@ -332,6 +347,7 @@ def test_terms_that_cannot_be_are_refused_with_everything_that_is_wrong() -> Non
         "smallest_amount is 0",
         "budget is -1",
         "refer_from_pd is 0.0",
+        "answer_within_ms is 0",
         "reservation_ms is 2678400000",
         "longest_term_days is 0",
         "yearly_rate_bps is -1",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -10,7 +11,7 @@ from msgspec.structs import replace
 from scorers.applications.budgets import WANT_AGAIN_MS, base_share
 from scorers.applications.messages import Outcome, interest
 from scorers.applications.rules import Rule
-from scorers.applications.terms import REMEMBERED_MS, SLICES, Terms
+from scorers.applications.terms import REMEMBERED_MS, SLICES, Band, Terms
 from tests.scorers.applying import ASKED, DAY, STANDING, TERMS, YUAN, Told
 
 PAGE = (Path(__file__).parents[2] / "docs" / "decisions.md").read_text("utf-8")
@@ -59,6 +60,35 @@ def test_a_case_is_answered_as_the_page_says(row: list[str]) -> None:
     assert (decision.outcome, decision.amount) == (answer, fen(amount))
     assert decision.reasons[0].code == reason
     assert (decision.available, decision.over_limit) == (fen(available), fen(over))
+
+
+ELSE: dict[str, dict[str, Any]] = {
+    "all has room": {},
+    "the limit has no room": {"limit": 0},
+    "the merchant has closed": {"closed": True},
+}
+"""What is known of the merchant, by the words of the page."""
+
+
+@pytest.mark.parametrize("row", rows_of("waited, ms"), ids=" ".join)
+def test_an_application_that_has_waited_is_answered_as_the_page_says(row: list[str]) -> None:
+    waited, within, otherwise, answer, reason = row
+    told = Told()
+    bound = None if within == "null" else int(within.replace(",", ""))
+    terms, standing = replace(TERMS, answer_within_ms=bound), STANDING
+    if otherwise == "the breaker is open":
+        terms = replace(terms, band=Band(least_answers=1, largest_sum=0))
+        assert told.judge(ASKED, STANDING, terms, application_id="opens").opened
+    else:
+        standing = replace(STANDING, **ELSE[otherwise])
+    waited_ms = int(waited.replace(",", ""))
+    decision = told.ask(ASKED, standing, terms, waited_ms=waited_ms)
+    assert (decision.outcome, decision.reasons[0].code) == (answer, reason)
+    assert (decision.amount > 0) == (answer == "approve")
+
+
+def test_a_policy_answers_within_what_the_page_says_unless_it_says_otherwise() -> None:
+    assert f"`answer_within_ms` ({TERMS.answer_within_ms:,} unless it says\notherwise" in PAGE
 
 
 @pytest.mark.parametrize("row", rows_of("amount"), ids=" ".join)

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scorers.applications.messages import Decision, Ground, Outcome, Price, Product
+from scorers.claims.events import ClaimAnswer
 from scorers.funds.events import FundAnswer
 from streams.audit.comparison import compare, encoded
 from streams.audit.received import Message, received
@@ -25,7 +26,8 @@ ANSWER = FundAnswer(
     t_plus_1=2, refused=0, reasons=[], holding=3, remaining_t_plus_0=0, advance_provider=None,
     policy_version=2, as_of=4_000, source_topic="payments", source_partition=1, source_offset=78,
 )  # fmt: skip
-MESSAGES: list[Message] = [UPDATE, DECISION, ANSWER]
+(CLAIM,) = (each for each in EXAMPLES[ClaimAnswer] if isinstance(each, ClaimAnswer))
+MESSAGES: list[Message] = [UPDATE, DECISION, ANSWER, CLAIM]
 REPLACED = msgspec.structs.replace
 
 

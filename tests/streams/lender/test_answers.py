@@ -7,9 +7,16 @@ from hypothesis import strategies as st
 
 from scorers.applications.messages import Decision
 from scorers.applications.terms import REMEMBERED_MS
+from scorers.claims.book import REPEATED_MS
 from scorers.funds.events import FundAnswer
-from streams.lender.answers import DECISIONS, FUND_ANSWERS, AnswerBook, Answered
-from tests.streams.lender.updates import decision, encoded, fund_answer
+from streams.lender.answers import (
+    CLAIM_ANSWERS,
+    DECISIONS,
+    FUND_ANSWERS,
+    AnswerBook,
+    Answered,
+)
+from tests.streams.lender.updates import claim_answer, decision, encoded, fund_answer
 
 FIRST = [
     decision("m1", "a1"),
@@ -82,6 +89,18 @@ def test_only_what_is_older_than_the_merchants_newest_is_forgotten() -> None:
         ("quiet", "e1"), ("m1", "e2"),
     ]  # fmt: skip
     assert book.take(encoded(answers[0])) is Answered.REPEATED
+
+
+def test_an_answer_to_a_claim_is_remembered_for_as_long_as_it_may_be_given_again() -> None:
+    book, first = AnswerBook("platform", CLAIM_ANSWERS), claim_answer("m1", "c1")
+    assert book.take(encoded(first)) is Answered.APPLIED
+    later = claim_answer("m1", "c2", as_of=first.as_of + REPEATED_MS - 1)
+    assert book.take(encoded(later)) is Answered.APPLIED
+    after = AnswerBook("platform", CLAIM_ANSWERS, book.known())
+    assert after.take(encoded(first)) is Answered.REPEATED
+    assert after.take(encoded(claim_answer("m1", "c1", covered=1))) is Answered.CONFLICT
+    anew = claim_answer("m1", "c1", covered=1, as_of=first.as_of + REPEATED_MS)
+    assert after.take(encoded(anew)) is Answered.APPLIED
 
 
 def test_what_became_of_each_record_is_counted() -> None:

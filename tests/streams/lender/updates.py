@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from scorers.applications.messages import Decision, Ground, Outcome, Price, Product
+from scorers.claims.events import ClaimAnswer
 from scorers.funds.events import FundAnswer
 from streams.contract.examples import EXAMPLES
 from streams.contract.messages import LimitUpdate
@@ -39,6 +40,17 @@ def fund_answer(merchant: str, event: str, **changes: Any) -> FundAnswer:
         t_plus_0=1_000_000, t_plus_1=200_000, refused=0, reasons=[], holding=300_000,
         remaining_t_plus_0=0, advance_provider="icbc", policy_version=1, as_of=SECOND,
         source_topic="payments", source_partition=1, source_offset=78,
+    )  # fmt: skip
+    return msgspec.structs.replace(usual, **changes)
+
+
+def claim_answer(merchant: str, claim: str, **changes: Any) -> ClaimAnswer:
+    """The platform's answer to a claim."""
+    usual = ClaimAnswer(
+        claim_id=claim, merchant_id=merchant, lender_id="platform", currency="CNY", amount=120_000,
+        covered=80_000, uncovered=40_000, reasons=[], cover=80_000, already_covered=0,
+        cover_version=12, policy_version=1, as_of=SECOND, source_topic="payments",
+        source_partition=1, source_offset=79,
     )  # fmt: skip
     return msgspec.structs.replace(usual, **changes)
 
