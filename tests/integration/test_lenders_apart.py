@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 DAY = 86_400_000
 ROUNDS = 4
-SMALL = Lending(smallest_amount=100 * YUAN, step=100 * YUAN)
+SMALL = Lending(smallest_amount=100 * YUAN, step=100 * YUAN, answer_within_ms=None)
 BEGAN = time.time_ns() // 1_000_000 // DAY * DAY - (ROUNDS + 2) * DAY
 """Event time of both runs, epoch ms."""
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from streams.brokers.apache import ApacheKafka
 
-LENDING = Lending(smallest_amount=500 * YUAN, step=100 * YUAN)
+LENDING = Lending(smallest_amount=500 * YUAN, step=100 * YUAN, answer_within_ms=None)
 BANK = ('lender="bank-a"', 'product="loan"')
 VERSION = "duoshou_shadow_policy_version"
 
