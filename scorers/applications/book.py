@@ -143,6 +143,11 @@ class ApplicationBook:
             elsewhere=elsewhere,
         )
 
+    def lines_of(self, merchant_id: str) -> set[Line]:
+        """Return the lines in which a merchant owes or has reserved anything."""
+        owed = self._loans.owed.of_merchant(merchant_id)
+        return owed.keys() | self._answers.reserved.of_merchant(merchant_id).keys()
+
     def used(self, line: Line) -> int:
         """Return what all merchants of the partition owe and have reserved, minor units."""
         return self._loans.owed.of_line(line) + self._answers.reserved.of_line(line)

@@ -10,12 +10,12 @@ from aiokafka import TopicPartition
 from streams.audit.switches import read_switches
 from streams.errors import OperatorError
 from streams.observability.metrics import Metrics
-from streams.state.holding import Holding
+from streams.state.holding import Holding, place_of
 from streams.transport.fold import Fold
 from streams.transport.reading import fold_consumer, folds_to_end
 from streams.wire.records import Records
 from streams.worker.decoding import decode_fold
-from streams.worker.effects import FoldApplier, partition_maker, place_of
+from streams.worker.effects import FoldApplier, partition_maker
 from streams.worker.limit_updates import LimitUpdates
 from streams.worker.versions import read_versions
 

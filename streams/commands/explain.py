@@ -15,6 +15,7 @@ from streams.errors import OperatorError
 
 if TYPE_CHECKING:
     from scorers.explanation import Explanation
+    from scorers.outstanding import Outstanding
     from streams.settings import Settings
 
 app = command_app("Say what is remembered of a merchant, and why its limit is so.")
@@ -35,14 +36,16 @@ def explain(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what is remembered of a merchant, its features, its score and its limit."""
+    """Say what is remembered of a merchant: features, score, limit, and what it has out of it."""
     settings = settings_for(context, config, bootstrap_servers, topic_prefix=topic_prefix)
     from features.calendar import load_zone
     from scorers.entitlements import upgraded_wide
     from scorers.explanation import explain as explain_row
+    from scorers.outstanding import outstanding
     from scorers.partition import Version
     from streams.brokers.reachable import require_broker
-    from streams.state.lookup import find_row
+    from streams.contract.currencies import code_of
+    from streams.state.lookup import find_accounts, find_row
     from streams.worker.versions import read_versions
 
     require_broker(settings)
@@ -57,15 +60,22 @@ def explain(
     row = upgraded_wide(row)
     explanation = explain_row(merchant.encode(), row, version, load_zone(settings.zone), as_of or 0)
     remembered = _remembered(row)
+    accounts = asyncio.run(find_accounts(settings, merchant))
+    # A merchant that has enrolled before its first payment has no currency yet.
+    paid_in = int(str(remembered["currency"]))
+    currency = code_of(paid_in) if paid_in >= 0 else version.policies.everybodys.currency
+    lines = outstanding(merchant, explanation, currency, version.policies, accounts)
     if as_json:
         typer.echo(
             msgspec.json.encode(
                 {"merchant_id": merchant, "remembered": remembered,
-                 **msgspec.structs.asdict(explanation)}
+                 **msgspec.structs.asdict(explanation), "outstanding": lines}
             ).decode()
         )  # fmt: skip
         return
-    _print(Console(), merchant, explanation, remembered, settings)
+    console = Console()
+    _print(console, merchant, explanation, remembered, currency, settings)
+    console.print(_outstanding(lines))
 
 
 def _remembered(row: bytes) -> "dict[str, object]":
@@ -84,11 +94,11 @@ def _print(
     merchant: str,
     explanation: "Explanation",
     remembered: "dict[str, object]",
+    currency: str,
     settings: "Settings",
 ) -> None:
-    from streams.contract.currencies import amount_text, code_of
+    from streams.contract.currencies import amount_text
 
-    currency = code_of(int(str(remembered["currency"])))
     zone = ZoneInfo(settings.zone)
 
     def moment(ms: object) -> str:
@@ -148,5 +158,23 @@ def _enrolled(explanation: "Explanation", currency: str) -> Table:
             amount_text(each.limit, currency),
             str(each.limit_version),
             f"{each.standing:.0%}",
+        )
+    return table
+
+
+def _outstanding(lines: "list[Outstanding]") -> Table:
+    from streams.contract.currencies import amount_text
+
+    table = Table(
+        "lender", "for", "limit", "loans not paid back", "drawn", "overdue", "reserved", "available"
+    )
+    for each in lines:
+        amounts = (each.drawn, each.overdue, each.reserved, each.available)
+        table.add_row(
+            each.lender,
+            each.product,
+            amount_text(each.limit, each.currency),
+            str(each.loans),
+            *(amount_text(amount, each.currency) for amount in amounts),
         )
     return table

@@ -419,6 +419,7 @@ class Topics:
             "What has been decided one event at a time (loans), as of the last checkpoint that "
             "changed it.",
             "book and key of the entry, as a JSON list",
+            "operator (duoshou explain)",
         )
 
     def _changelog(self, table: str, doc: str, key: str, *readers: str) -> Topic:

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from scorers.accounts import Accounts
+from scorers.applications.book import Place
 from scorers.catalogue import Moment
 from scorers.partition import Partition
 from scorers.raises import Stop
@@ -20,6 +21,7 @@ from streams.wire.records import Records
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from streams.settings import Settings
     from streams.transport.fold import Fold
 
 # Longer than any merchant id may be, so that it is none.
@@ -37,6 +39,11 @@ def switch_key(number: int) -> bytes:
     (True, True)
     """
     return f"duoshou-switch-{number % SWITCHES_KEPT}".encode().ljust(80, b".")
+
+
+def place_of(settings: Settings, number: int) -> Place:
+    """Return a partition's place in the log, as its accounts begin with it."""
+    return Place(settings.topics.payments.name, number, settings.partitions)
 
 
 class CheckpointRecord(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Reads one merchant's row out of the changelog, without being a worker."""
+"""Reads what is durable of merchants out of the changelogs, without being a worker."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from features.calendar import load_zone
+from scorers.partition import Partition
 from streams.decode.routing import home_of
-from streams.state.holding import CHECKPOINT_KEY, CheckpointRecord, Holding
+from streams.state.holding import CHECKPOINT_KEY, CheckpointRecord, Holding, place_of
 from streams.transport.reading import fold_consumer, folds_to_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from scorers.partition import Partition
+    from scorers.accounts import Accounts
     from streams.settings import Settings
     from streams.transport.fold import Fold
 
@@ -38,6 +40,20 @@ async def find_row(
             if mark is not None:
                 record = msgspec.json.decode(mark, type=CheckpointRecord)
     return row, record
+
+
+async def find_accounts(settings: Settings, merchant_id: str) -> Accounts:
+    """Return the accounts of a merchant's partition as of the ledger's newest mark.
+
+    That is at most one checkpoint ago.
+    """
+    number = home_of(merchant_id.encode(), settings.partitions)
+    holding = Holding(number, Partition(load_zone(settings.zone)))
+    async with fold_consumer(settings, {}) as consumer:
+        async for fold in folds_to_end(consumer, settings.topics.ledger_changelog.name, number):
+            holding.restore_ledger(fold)
+    holding.accounts.begin(place_of(settings, number))
+    return holding.accounts
 
 
 async def whole_state(settings: Settings, new_partition: Callable[[], Partition]) -> list[Holding]:

@@ -11,14 +11,14 @@ from faust.types import TP
 
 from streams.brokers.clients import client_options
 from streams.ending import end_process
-from streams.state.holding import Holding, Holdings
+from streams.state.holding import Holding, Holdings, place_of
 from streams.transport.app import FoldApp, FoldSchema, faust_options
 from streams.transport.following import TopicFollower
 from streams.transport.inputs import NOTHING
 from streams.worker.checkpoint import FAR_BEHIND, Checkpointer
 from streams.worker.decoding import decode_fold
 from streams.worker.delay import log_delay_ms
-from streams.worker.effects import partition_maker, place_of
+from streams.worker.effects import partition_maker
 from streams.worker.memory import give_back_memory
 from streams.worker.outbox import Outbox
 from streams.worker.payments import PaymentProcessor

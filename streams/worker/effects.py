@@ -14,7 +14,6 @@ import numpy as np
 
 from features.calendar import load_zone
 from features.events import Events, Outcome
-from scorers.applications.book import Place
 from scorers.evaluation import Updates
 from scorers.partition import Partition
 from streams.decode.routing import mark_misrouted
@@ -99,11 +98,6 @@ def partition_maker(settings: Settings) -> Callable[[], Partition]:
         skew_ms=int(settings.allowed_skew_s * 1000),
         horizon_ms=int(settings.late_horizon_s * 1000),
     )
-
-
-def place_of(settings: Settings, number: int) -> Place:
-    """Return a partition's place in the log, as its accounts begin with it."""
-    return Place(settings.topics.payments.name, number, settings.partitions)
 
 
 def _keep(moved: list[Updates], start: int, updates: Updates) -> None:

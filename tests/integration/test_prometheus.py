@@ -15,6 +15,7 @@ from kafka import KafkaProducer
 
 from scorers.applications.messages import Application
 from scorers.applications.messages import Product as AppliedFor
+from scorers.applications.terms import Lending
 from scorers.claims.events import ClaimEvent
 from scorers.drift import WARM_UP
 from scorers.funds.events import FundEvent, FundKind
@@ -47,7 +48,13 @@ POLICIES = (
     # Nor may what is learnt from them take everybody's limit away. The worker's ticks are of
     # today, so that a raise would have to wait for tomorrow.
     Policy(version=1, pd_cut_off=1.0, cool_down_ms=0),
-    Policy(version=1, lender=BANK, pd_cut_off=1.0, cool_down_ms=0),
+    Policy(
+        version=1,
+        lender=BANK,
+        pd_cut_off=1.0,
+        cool_down_ms=0,
+        lending=Lending(answer_within_ms=None),
+    ),
     Policy(
         version=1,
         lender=BANK,

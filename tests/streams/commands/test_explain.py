@@ -7,7 +7,10 @@ import pytest
 from typer.testing import CliRunner
 
 from features.calendar import load_zone
+from scorers.accounts import Accounts
+from scorers.applications.book import Place
 from scorers.catalogue import BEGINNING
+from scorers.loans import Draw, LoanEvent, LoanKind
 from scorers.partition import Partition
 from scorers.policy import EVERYBODYS
 from scorers.raises import Cause, Stop
@@ -44,6 +47,16 @@ STOPPING = CheckpointRecord(
 )
 
 
+def accounts_with_a_loan(merchant_id: str) -> Accounts:
+    accounts = Accounts(load_zone("Asia/Shanghai"))
+    accounts.begin(Place("payments", 0, 1))
+    drawn = LoanEvent(
+        "e1", LoanKind.DRAWN, "l1", "platform", merchant_id, "loan", "CNY", NOON, 12_345
+    )
+    accounts.loans.apply(drawn, lambda: Draw({}, 0.02, 0))
+    return accounts
+
+
 def explained(
     monkeypatch: pytest.MonkeyPatch,
     merchant: bytes,
@@ -55,11 +68,15 @@ def explained(
     async def find_row(_: Settings, merchant_id: str) -> tuple[bytes, CheckpointRecord | None]:
         return row_after_forty_days(merchant_id.encode()), record
 
+    async def find_accounts(_: Settings, merchant_id: str) -> Accounts:
+        return accounts_with_a_loan(merchant_id)
+
     async def read_versions(_: Settings) -> Versions:
         return Versions(("platform",))
 
     monkeypatch.setattr("streams.brokers.reachable.require_broker", lambda _: None)
     monkeypatch.setattr("streams.state.lookup.find_row", find_row)
+    monkeypatch.setattr("streams.state.lookup.find_accounts", find_accounts)
     monkeypatch.setattr("streams.worker.versions.read_versions", read_versions)
     monkeypatch.setenv("COLUMNS", "200")
     done = CliRunner().invoke(app, [merchant.decode(), *options])
@@ -93,3 +110,22 @@ def test_as_json_it_says_who_is_held_out(monkeypatch: pytest.MonkeyPatch) -> Non
     assert said["merchant_id"] == HELD_OUT.decode()
     assert said["held_out"] is True
     assert said["limit"] == said["target"] == 50_000
+
+
+def test_it_says_what_is_lent_and_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    (line,) = json.loads(explained(monkeypatch, HELD_OUT, "--json"))["outstanding"]
+    assert line == {
+        "lender": "platform",
+        "product": "loan",
+        "currency": "CNY",
+        "limit": 50_000,
+        "loans": 1,
+        "drawn": 12_345,
+        "overdue": 0,
+        "reserved": 0,
+        "available": 50_000 - 12_345,
+    }
+    said = explained(monkeypatch, HELD_OUT)
+    assert "loans not paid back" in said
+    assert "123.45 CNY" in said
+    assert "376.55 CNY" in said
