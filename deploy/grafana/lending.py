@@ -135,7 +135,7 @@ def lenders(panels: Panels) -> None:
         [
             Query(
                 "sum by (lender, product, cause) "
-                f"(duoshou_raises_stopped_partitions{{{WORKER}}})",
+                f"(duoshou_raises_stopped_partitions{{{WORKER}}}) or vector(0)",
                 "{{lender}}, {{product}}: {{cause}}",
             )
         ],

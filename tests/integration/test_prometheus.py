@@ -55,6 +55,7 @@ POLICIES = (
         cool_down_ms=0,
         lending=Lending(answer_within_ms=None),
     ),
+    Policy(version=1, lender=BANK, shadow=True, advance_rate=0.5),
     Policy(
         version=1,
         lender=BANK,
@@ -65,6 +66,7 @@ POLICIES = (
 # What has become of everything that lenders and merchants were made to ask for.
 LENDERS_ARE_SERVED = {
     "policies": "duoshou_policies == 3",
+    "shadow": "sum(duoshou_shadow_evaluations_total) > 0",
     "refused": "duoshou_refused_versions_total{topic='policies'} == 1",
     "enrolled": f"sum(duoshou_merchant_events_total{{outcome='applied'}}) >= {MERCHANTS}",
     "limits": "duoshou_lender_limit_updates_total{lender='harbour'} > 0",
