@@ -36,6 +36,7 @@ class TopicFollower:
         self._client = client
         self._refused = refused
         self._consumer: aiokafka.AIOKafkaConsumer | None = None
+        self._running = False
 
     async def read_to_end(self) -> None:
         """Read everything published so far."""
@@ -70,6 +71,7 @@ class TopicFollower:
         """Go on reading, for ever."""
         if self._consumer is None:
             raise RuntimeError("read_to_end comes first")
+        self._running = True
         try:
             while True:
                 self._take(await self._consumer.getmany(timeout_ms=1000))
@@ -81,13 +83,16 @@ class TopicFollower:
             await self.close()
 
     async def catch_up(self) -> None:
-        """Wait until everything that is published now has been read; `run` must be running."""
+        """Return when everything that is published now has been read, by `run` or here."""
         if self._consumer is None:
             raise RuntimeError("read_to_end comes first")
         ends = await self._consumer.end_offsets(list(self._consumer.assignment()))
         for tp, end in ends.items():
-            while await self._consumer.position(tp) < end:  # noqa: ASYNC110  (only it knows)
-                await asyncio.sleep(0.02)
+            while await self._consumer.position(tp) < end:
+                if self._running:
+                    await asyncio.sleep(0.02)
+                else:
+                    self._take(await self._consumer.getmany(tp, timeout_ms=500))
 
     async def close(self) -> None:
         """Hang up."""

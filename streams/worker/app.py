@@ -228,6 +228,8 @@ def _observe_recovery(app: App) -> None:
             # assigned by now need not be what was recovered.
             return
         try:
+            # A former owner may have taken up, and named, what was published since we read it.
+            await app.version_reader.catch_up()
             for tp in app.assignor.assigned_actives():
                 if tp.topic == app.payments_topic:
                     activate(app, app.holdings.hold(tp.partition))
