@@ -1,24 +1,15 @@
-"""Applications for the benchmark, and a listener to their decisions."""
+"""Applications for the benchmark."""
 
 from __future__ import annotations
 
-import threading
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
-from kafka import KafkaConsumer, TopicPartition
 
-from scorers.applications.messages import Application, Decision, Outcome, Product
-from streams.brokers.clients import consumer_settings
-from streams.demo.listener import POLL_MS
+from scorers.applications.messages import Application, Product
 from streams.synthetic.load import merchant_of
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from streams.settings import Settings
 
 
 class Rates(NamedTuple):
@@ -60,50 +51,3 @@ def applications(lender: str, merchants: int, n: int, seed: int = 3) -> list[tup
         )
         rows.append((merchant.encode(), msgspec.json.encode(application)))
     return rows
-
-
-class DecisionListener(threading.Thread):
-    """Follows the decisions of one lender.
-
-    Args:
-        settings: broker and topics.
-        lender: whose.
-        sent_at: when each application was sent, by its id, in epoch seconds.
-
-    Attributes:
-        latencies: for each decision when it came, in epoch seconds, and how long it took, in ms.
-        approved: how many were approved.
-    """
-
-    def __init__(self, settings: Settings, lender: str, sent_at: Mapping[str, float]) -> None:
-        super().__init__(name="duoshou-decisions", daemon=True)
-        self._settings = settings
-        self._lender = lender
-        self._sent_at = sent_at
-        self._stopping = threading.Event()
-        self.latencies: list[tuple[float, float]] = []
-        self.approved = 0
-
-    def run(self) -> None:
-        """Read until `stop` is called."""
-        topic = self._settings.topics.decisions(self._lender)
-        consumer = KafkaConsumer(**consumer_settings(self._settings), auto_offset_reset="earliest")
-        consumer.assign([TopicPartition(topic.name, n) for n in range(topic.partitions)])
-        consumer.seek_to_beginning()
-        decode = msgspec.json.Decoder(Decision).decode
-        try:
-            while not self._stopping.is_set():
-                for records in consumer.poll(timeout_ms=POLL_MS).values():
-                    now = time.time()
-                    for record in records:
-                        decision = decode(record.value)
-                        self.approved += decision.outcome is Outcome.APPROVE
-                        sent = self._sent_at.get(decision.application_id)
-                        if sent is not None:
-                            self.latencies.append((now, (now - sent) * 1000.0))
-        finally:
-            consumer.close()
-
-    def stop(self) -> None:
-        """Stop reading; returns at once."""
-        self._stopping.set()

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from streams.bench.applying import DecisionListener, Rates, application_in, applications
+from scorers.applications.messages import Outcome
+from streams.bench.applying import Rates, application_in, applications
 from streams.bench.enrolling import Enrolments, enrol
 from streams.bench.filling import fill
 from streams.bench.results import Decisions, Latency, Restore, Throughput
 from streams.bench.sending import Steady, send_steadily
 from streams.brokers.provision import apply_topics
-from streams.demo.listener import UpdateListener
+from streams.demo.listener import DecisionListener, UpdateListener
 from streams.errors import OperatorError
 from streams.synthetic.load import Load
 from streams.worker.process import WorkerProcess
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from aiokafka.structs import RecordMetadata
 
+    from scorers.applications.messages import Decision
     from streams.settings import Settings
     from streams.worker.process import Figures
 
@@ -208,15 +210,21 @@ def decisions(
     payments = [row for chunk in load.chunks() for row in chunk]
     asked = applications(lender, merchants, int(rates.applications * seconds))
     sent_at: dict[str, float] = {}
+    came: list[tuple[float, float]] = []
 
     def note(rows: Sequence[tuple[bytes, bytes]], at: float) -> None:
         for _, value in rows:
             sent_at[application_in(value)] = at
 
+    def hear(decision: Decision) -> None:
+        sent, now = sent_at.get(decision.application_id), time.time()
+        if sent is not None:
+            came.append((now, (now - sent) * 1000.0))
+
     _share_the_interpreter()
     with WorkerProcess(settings) as worker:
         worker.await_ready()
-        listener = DecisionListener(settings, lender, sent_at)
+        listener = DecisionListener(settings, (lender,), hear)
         listener.start()
         report("sending")
         counts_from = time.time() + WARM_UP_S
@@ -234,7 +242,7 @@ def decisions(
         listener.stop()
         listener.join()
         worker.check()
-    latencies = [ms for at, ms in listener.latencies if at >= counts_from]
+    latencies = [ms for at, ms in came if at >= counts_from]
     if not latencies:
         raise OperatorError("No application was answered: the worker has not kept up.")
     p50, p99 = np.percentile(latencies, [50, 99])
@@ -242,8 +250,8 @@ def decisions(
         payments_per_s=rates.payments,
         applications_per_s=rates.applications,
         decisions=len(latencies),
-        unanswered=len(asked) - len(listener.latencies),
-        approved=listener.approved,
+        unanswered=len(asked) - len(came),
+        approved=listener.outcomes[Outcome.APPROVE],
         p50_ms=round(float(p50), 2),
         p99_ms=round(float(p99), 2),
         max_ms=round(max(latencies), 2),

@@ -54,12 +54,8 @@ class TopicFollower:
             for partition in consumer.partitions_for_topic(topic) or await self._partitions(topic)
         ]
         consumer.assign(partitions)
-        ends = await consumer.end_offsets(partitions)
-        begins = await consumer.beginning_offsets(partitions)
-        for tp in partitions:
-            await consumer.seek_to_beginning(tp)
-            while begins[tp] < ends[tp] and await consumer.position(tp) < ends[tp]:
-                self._take(await consumer.getmany(tp, timeout_ms=500))
+        await consumer.seek_to_beginning(*partitions)
+        await self.catch_up()
 
     async def _partitions(self, topic: str) -> set[int]:
         if self._consumer is None:

@@ -269,17 +269,18 @@ async def note_log_ends(app: App) -> None:
 
 
 async def report_partitions(app: App) -> None:
-    """Report lag and size of each active partition, for ever."""
+    """Report lag and size of each active partition, and let a lag gather outputs, for ever."""
     while True:
         await asyncio.sleep(1.0)
-        lags = [app.lag_records(app.input_tp(each.number)) for each in app.holdings.active()]
-        app.outbox.linger_s = LINGER_S if max(lags, default=0) > FAR_BEHIND else 0.0
+        most = 0
         for holding in app.holdings.active():
             partition = holding.partition
             app.metrics.partition_size(holding.number, len(partition), partition.payment_ids)
             app.metrics.loans_owing(holding.number, holding.accounts.loans.owing)
             records = app.lag_records(app.input_tp(holding.number))
+            most = max(most, records)
             delay = log_delay_ms(app, holding.number, round(time.time() * 1000)) or 0
             app.metrics.lag(app.payments_topic, holding.number, records, delay / 1000.0)
+        app.outbox.linger_s = LINGER_S if most > FAR_BEHIND else 0.0
         for tp, (records, waited) in app.relay.lag().items():
             app.metrics.lag(tp.topic, tp.partition, records, waited)

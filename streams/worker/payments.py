@@ -16,7 +16,7 @@ from features.events import Outcome
 from scorers.evaluation import BY_EVENT
 from scorers.loans import key_of
 from streams.dead_letters import DeadLetter, dead_letters, field
-from streams.decode.routing import murmur2
+from streams.decode.routing import home_of
 from streams.wire.records import headers
 from streams.worker.effects import FoldApplier
 from streams.worker.limit_updates import LimitUpdates
@@ -122,10 +122,10 @@ class PaymentProcessor:
         homes: dict[int, list[Any]] = {}
         for i in np.flatnonzero(events.outcome == Outcome.MISROUTED):
             at, length = int(events.merchant_at[i]), int(events.merchant_length[i])
-            home = murmur2(text, at, length) % partitions
-            homes.setdefault(home, []).append(
+            key = text[at : at + length].tobytes()
+            homes.setdefault(home_of(key, partitions), []).append(
                 (
-                    text[at : at + length].tobytes(),
+                    key,
                     field(fold, records.value_at[i], records.value_length[i]),
                     headers(fold.text, int(records.headers_at[i]), int(records.headers_length[i])),
                     int(records.timestamp[i]),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 from kafka import KafkaProducer, TopicPartition
+from typer.testing import CliRunner, Result
 
 from scorers.applications.messages import Application, Decision
 from scorers.applications.messages import Product as Applied
@@ -20,6 +21,7 @@ from scorers.merchants import MerchantEvent, MerchantKind
 from scorers.policy import Policy, Product
 from streams.brokers.clients import producer_settings
 from streams.brokers.policies import publish_policy
+from streams.commands.policies import app as policies
 from streams.contract.messages import LimitUpdate, PaymentEvent, PaymentKind, Tick
 from tests.integration.watched import POLL_S, SETTLED_WITHIN_S, Record, WatchedWorker, home
 
@@ -250,3 +252,15 @@ class LendingWorker(WatchedWorker):
         """The limit in force, yuan; 0 before the first."""
         updates = self.limits.get((lender, product, shop))
         return max(updates, key=lambda each: each.version).limit // YUAN if updates else 0
+
+
+def invoke(worker: LendingWorker, *arguments: str) -> Result:
+    """Run `duoshou policies` as an operator would."""
+    return CliRunner().invoke(policies, arguments, env=worker.settings.as_environment())
+
+
+def say(worker: LendingWorker, *arguments: str) -> str:
+    """What a command says to a person, in one line."""
+    done = invoke(worker, *arguments)
+    assert done.exit_code == 0, (done.output, done.exception)
+    return " ".join(done.stdout.split())

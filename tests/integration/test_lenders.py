@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
-from typer.testing import CliRunner, Result
 
 from scorers.applications.messages import BudgetWanted, Outcome, Product
 from scorers.applications.messages import Product as Applied
@@ -22,7 +21,6 @@ from scorers.policy import Product as Offered
 from scorers.policy import Servicing, dump_policy
 from scorers.servicing import StandingChanged
 from streams.brokers.provision import apply_topics
-from streams.commands.policies import app as policies
 from streams.contract.messages import Relayed
 from streams.errors import OperatorError
 from streams.settings import load_settings
@@ -34,8 +32,10 @@ from tests.integration.lending import (
     asks,
     enrolled,
     flat,
+    invoke,
     loan,
     of_merchant,
+    say,
     shops,
 )
 from tests.integration.log_alone import assert_same, expected, published
@@ -505,18 +505,6 @@ def test_the_commands_say_what_they_would_do_and_what_they_did(
     assert "trade_credit │ 2 │ 5,000.00 CNY" in say(worker, "list")
     file.write_text('version = 3\nlender = "bank-c"\nceiling = 7\n')
     assert "ceiling" in refusal(worker, "validate", str(file))
-
-
-def invoke(worker: LendingWorker, *arguments: str) -> Result:
-    """Run `duoshou policies` as an operator would."""
-    return CliRunner().invoke(policies, arguments, env=worker.settings.as_environment())
-
-
-def say(worker: LendingWorker, *arguments: str) -> str:
-    """What a command says to a person, in one line."""
-    done = invoke(worker, *arguments)
-    assert done.exit_code == 0, (done.output, done.exception)
-    return " ".join(done.stdout.split())
 
 
 def run_policies(worker: LendingWorker, *arguments: str) -> dict[str, Any]:

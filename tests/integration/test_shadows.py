@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from typer.testing import CliRunner, Result
 
 from scorers.applications.terms import Lending
 from streams.brokers.provision import apply_topics
-from streams.commands.policies import app as policies
 from streams.errors import OperatorError
 from streams.settings import load_settings
-from tests.integration.lending import YUAN, LendingWorker, asks, enrolled, flat, shops
+from tests.integration.lending import YUAN, LendingWorker, asks, enrolled, flat, invoke, say, shops
 from tests.integration.log_alone import assert_same, expected, published
 
 if TYPE_CHECKING:
@@ -58,16 +56,6 @@ def pay_until_it_is_version(worker: LendingWorker, version: int, *shops: str) ->
     while worker.process.metric(VERSION, *BANK) != version:
         assert time.monotonic() < deadline
         worker.pay(*shops)
-
-
-def invoke(worker: LendingWorker, *arguments: str) -> Result:
-    return CliRunner().invoke(policies, arguments, env=worker.settings.as_environment())
-
-
-def say(worker: LendingWorker, *arguments: str) -> str:
-    done = invoke(worker, *arguments)
-    assert done.exit_code == 0, (done.output, done.exception)
-    return " ".join(done.stdout.split())
 
 
 def test_a_shadow_is_counted_and_nothing_follows_from_it(

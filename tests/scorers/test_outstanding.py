@@ -14,23 +14,14 @@ from scorers.loans import Draw, LoanEvent, LoanKind
 from scorers.outstanding import Outstanding, outstanding
 from scorers.policy import Policy, Product
 from tests.scorers.applying import ASKED, STANDING, TERMS, YUAN
+from tests.scorers.test_loans import event
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 PLACE = Place("payments", 0, 1)
 ZONE = load_zone("Asia/Shanghai")
-DRAWN = LoanEvent(
-    event_id="e1",
-    kind=LoanKind.DRAWN,
-    loan_id="l1",
-    lender_id="bank",
-    merchant_id="stall",
-    product="loan",
-    currency="CNY",
-    occurred_at=5_000,
-    amount=800 * YUAN,
-)
+DRAWN = event(LoanKind.DRAWN, "e1", amount=800 * YUAN)
 KNOWN = Explanation(
     as_of=10_000,
     offset=7,
@@ -66,10 +57,10 @@ def accounts() -> Accounts:
 
 
 def tell(accounts: Accounts, events: Iterable[LoanEvent]) -> None:
-    for offset, event in enumerate(events):
+    for offset, each in enumerate(events):
         assert accounts.ledger.takes(offset)
-        accounts.loans.apply(event, lambda: Draw({}, 0.02, 0))
-        accounts.applications.drawn(event, offset, event.occurred_at)
+        accounts.loans.apply(each, lambda: Draw({}, 0.02, 0))
+        accounts.applications.drawn(each, offset, each.occurred_at)
     accounts.keep_clock()
 
 

@@ -12,6 +12,8 @@ from faust.tables.recovery import Recovery
 from faust.transport.consumer import Consumer, ThreadDelegateConsumer
 from faust.transport.drivers import aiokafka as driver
 
+from streams.transport.fetching import _KafkaPartitionRecords
+
 PARAMETERS = {
     driver.Consumer._new_consumer_thread: ["self"],
     driver.Consumer._to_message: ["self", "tp", "record"],
@@ -34,7 +36,8 @@ PARAMETERS = {
     Store.on_rebalance: ["self", "assigned", "revoked", "newly_assigned", "generation_id"],
     Recovery.on_recovery_completed: ["self", "generation_id"],
     AIOKafkaProducer.send_batch: ["self", "batch", "topic", "partition"],
-    fetcher.PartitionRecords.__init__: [
+    # The module may have put its own in front of aiokafka's.
+    _KafkaPartitionRecords.__init__: [
         "self",
         "tp",
         "records",
