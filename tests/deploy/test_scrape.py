@@ -23,8 +23,9 @@ from scorers.funds.events import FundKind
 from scorers.loans import Became, LoanKind
 from scorers.merchants import MerchantKind
 from scorers.partition import Version
-from scorers.policy import EVERYBODYS
+from scorers.policy import EVERYBODYS, Policy
 from scorers.raises import Cause, Stop
+from scorers.shadows import Counted
 from scorers.training import Report, Training
 from streams.observability import Metrics, serve
 from streams.observability.metrics import DEAD_LETTER_REASONS, STAGES, Written
@@ -33,6 +34,8 @@ from tests.deploy.shipped import RULES, alerts, dashboard_expressions
 from tests.prometheus_server import PrometheusServer
 
 pytestmark = pytest.mark.prometheus
+
+COUNTED = Counted(higher=2, same=1, lower=1, shadow=900_000, live=800_000, in_force=700_000)
 
 
 def begin(metrics: Metrics) -> None:
@@ -46,6 +49,7 @@ def begin(metrics: Metrics) -> None:
         0, Version(stops=frozenset({Stop(EVERYBODYS.lender, EVERYBODYS.product, Cause.LIMITS)}))
     )
     metrics.version_activated(0, Version())
+    metrics.shadows_followed([Policy(version=1, shadow=True)])
 
 
 def work(metrics: Metrics, turn: int) -> None:
@@ -74,6 +78,7 @@ def work(metrics: Metrics, turn: int) -> None:
 def lend(metrics: Metrics) -> None:
     """One of everything that lenders and merchants can be answered."""
     metrics.lender_updated("platform", 3)
+    metrics.shadows_counted({EVERYBODYS: COUNTED})
     metrics.merchant_event(MerchantKind.ENROLLED, "applied")
     metrics.merchant_event(MerchantKind.WITHDRAWN, "not_enrolled")
     for answered in Answer:
