@@ -12,6 +12,7 @@ It is a River classifier, and what it has learnt is a `Scorecard`.
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -159,7 +160,16 @@ class OnlineScorecard(base.Classifier):
         if at_rest and self.memory is not None:
             self.forget(math.exp(-FORGET_EVERY / self.memory))
         if at_rest or y:
-            self._mean[0] += self._level.shift(float(self._mean[0] - self._prior_mean[0]))
+            mean = self._mean.copy()
+            mean[0] += self._level.shift(float(mean[0] - self._prior_mean[0]))
+            self._mean = mean
+
+    def copy(self) -> Self:
+        """Return a learner of its own that goes on from here."""
+        learner = copy.copy(self)
+        # The arrays are never changed, only replaced; the level is.
+        learner._level = copy.copy(self._level)
+        return learner
 
     def forget(self, kept: float) -> None:
         """Go back towards the prior, as if the outcomes had been fewer.

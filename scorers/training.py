@@ -7,7 +7,6 @@ by the probability that it gives just before it learns the outcome (progressive 
 
 from __future__ import annotations
 
-import copy
 import math
 from collections import deque
 from typing import TYPE_CHECKING, Final, Self
@@ -311,7 +310,7 @@ class Training:
 
     def _learners(self) -> tuple[OnlineScorecard, OnlineScorecard]:
         """Return champion and challenger as they are now: what they learn later does not show."""
-        return copy.copy(self._champion), copy.copy(self._challenger)
+        return self._champion.copy(), self._challenger.copy()
 
     def _learn(self, features: Features, defaulted: bool) -> None:
         """Teach an outcome to champion and challenger, if it can be believed."""
