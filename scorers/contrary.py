@@ -23,7 +23,13 @@ MOST_OF_ONE: Final = ALARM / 3
 
 
 class ContraryState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything that the test remembers; the attributes are those of `Contrary`."""
+    """Everything that the test remembers.
+
+    Attributes:
+        evidence: log of the ratio now, 0 to `ALARM`.
+        in_a_row: outcomes that were not believed since the alarm; 0 without one.
+        passed_over: outcomes that were not believed, of all.
+    """
 
     evidence: float = 0.0
     in_a_row: int = 0
@@ -33,10 +39,7 @@ class ContraryState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Contrary:
     """Tells outcomes that may be learnt from those that say the contrary of everything learnt.
 
-    Attributes:
-        evidence: log of the ratio now, 0 to `ALARM`.
-        in_a_row: outcomes that were not believed since the alarm; 0 without one.
-        passed_over: outcomes that were not believed, of all.
+    Attributes are those of `ContraryState`.
 
     >>> contrary = Contrary()
     >>> [contrary.believes(0.05, True) for _ in range(7)]

@@ -25,7 +25,14 @@ STEPS: Final = 30
 
 
 class LevelState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything remembered of a level; the attributes are those of `Level`."""
+    """Everything remembered of a level.
+
+    Attributes:
+        bad: loans that went bad.
+        expected: how many of them the weights as they are now expect.
+        curvature: sum of p (1 - p), as the learner's precision has it.
+        sums: of p, p (1 - p) and p (1 - p) (1 - 2 p), each as it was learnt; their ratios count.
+    """
 
     bad: float
     expected: float
@@ -39,11 +46,7 @@ class Level:
     Args:
         pull: precision of the prior's bias.
 
-    Attributes:
-        bad: loans that went bad.
-        expected: how many of them the weights as they are now expect.
-        curvature: sum of p (1 - p), as the learner's precision has it.
-        sums: of p, p (1 - p) and p (1 - p) (1 - 2 p), each as it was learnt; their ratios count.
+    Attributes are those of `LevelState`.
     """
 
     def __init__(self, pull: float) -> None:
