@@ -5,13 +5,14 @@ covariance to the mode and the curvature of the posterior along the one directio
 speaks about (a Laplace step of rank one: Spiegelhalter and Lauritzen 1990; with the covariance
 kept, one pass is nearly worth a batch fit). What no example speaks about stays as the expert had
 it, and the covariance says how firmly. With a memory, what was learnt long ago fades back to the
-expert's.
+expert's. The bias is kept where as many loans are expected to go bad as do (`scorers.level`).
 
 It is a River classifier, and what it has learnt is a `Scorecard`.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -20,6 +21,7 @@ import numpy as np
 from river import base
 
 from features.compiler import inlined, kernel
+from scorers.level import Level, LevelState
 from scorers.prior import BUILT_IN
 from scorers.scorecard import (
     FEATURE_NAMES,
@@ -59,6 +61,7 @@ class LearnerState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         examples: outcomes learnt.
         rejected: examples refused.
         memory: outcomes after which what was learnt has faded to 1/e; None: it never does.
+        level: of the probabilities; null in what was stored before it was kept.
     """
 
     mean: list[float]
@@ -67,6 +70,7 @@ class LearnerState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     examples: int
     rejected: int
     memory: int | None
+    level: LevelState | None = None
 
 
 class OnlineScorecard(base.Classifier):
@@ -120,6 +124,9 @@ class OnlineScorecard(base.Classifier):
         self._prior_variance = deviations**2
         self._mean = self._prior_mean.copy()
         self._covariance = np.diag(self._prior_variance)
+        # What the prior leaves out has no variance, and nothing is learnt of it.
+        self._learnt = np.flatnonzero(self._prior_variance)
+        self._level = Level(pull=1 / bias_sd**2)
         self.examples = 0
         self.rejected = 0
 
@@ -142,16 +149,27 @@ class OnlineScorecard(base.Classifier):
             self.rejected += 1
             return
         mean, covariance = np.empty_like(self._mean), np.empty_like(self._covariance)
-        direction = np.empty_like(mean)
-        if not _learn(
-            self._mean, self._covariance, self._inputs(x), bool(y), direction, mean, covariance
-        ):
+        direction, z = np.empty_like(mean), self._inputs(x)
+        if not _learn(self._mean, self._covariance, z, bool(y), direction, mean, covariance):
             self.rejected += 1
             return
+        self._follow(mean - self._mean, _logistic(float(mean @ z)), bool(y))
         self._mean, self._covariance = mean, covariance
         self.examples += 1
-        if self.memory is not None and self.examples % FORGET_EVERY == 0:
+        at_rest = self.examples % FORGET_EVERY == 0
+        if at_rest and self.memory is not None:
             self.forget(math.exp(-FORGET_EVERY / self.memory))
+        if at_rest or y:
+            mean = self._mean.copy()
+            mean[0] += self._level.shift(float(mean[0] - self._prior_mean[0]))
+            self._mean = mean
+
+    def copy(self) -> Self:
+        """Return a learner of its own that goes on from here."""
+        learner = copy.copy(self)
+        # The arrays are never changed, only replaced; the level is.
+        learner._level = copy.copy(self._level)
+        return learner
 
     def forget(self, kept: float) -> None:
         """Go back towards the prior, as if the outcomes had been fewer.
@@ -167,16 +185,41 @@ class OnlineScorecard(base.Classifier):
         """
         if not 0 <= kept <= 1:
             raise ValueError(f"the part kept is between 0 and 1, not {kept}")
-        # What the prior leaves out has no variance, and nothing was learnt of it.
-        learnt = np.flatnonzero(self._prior_variance)
-        within = np.ix_(learnt, learnt)
-        of_prior = (1 - kept) / self._prior_variance[learnt]
-        of_outcomes = kept * np.linalg.inv(self._covariance[within])
-        covariance = np.linalg.inv(of_outcomes + np.diag(of_prior))
+        learnt, prior = self._learnt, 1 / self._prior_variance[self._learnt]
+        of_outcomes = self._of_outcomes()
+        before = self._mean[learnt]
+        covariance = np.linalg.inv(kept * of_outcomes + np.diag(prior))
         covariance = (covariance + covariance.T) / 2
-        mean = covariance @ (of_outcomes @ self._mean[learnt] + of_prior * self._prior_mean[learnt])
+        of_prior = (1 - kept) * prior * self._prior_mean[learnt]
+        mean = covariance @ (kept * (of_outcomes @ before + prior * before) + of_prior)
+        self._level.moved(float(of_outcomes[0] @ (mean - before)))
+        self._level.fade(kept)
         self._mean, self._covariance = self._mean.copy(), np.zeros_like(self._covariance)
-        self._mean[learnt], self._covariance[within] = mean, covariance
+        self._mean[learnt], self._covariance[np.ix_(learnt, learnt)] = mean, covariance
+
+    def _of_outcomes(self) -> NDArray[np.float64]:
+        """Return the part of the precision that outcomes gave, of what is learnt."""
+        precision = np.linalg.inv(self._covariance[np.ix_(self._learnt, self._learnt)])
+        of_outcomes: NDArray[np.float64] = precision - np.diag(
+            1 / self._prior_variance[self._learnt]
+        )
+        return of_outcomes
+
+    def _follow(self, step: NDArray[np.float64], probability: float, y: bool) -> None:
+        """Let the level follow the step that an outcome has led to, and count the outcome.
+
+        Args:
+            step: of the mean.
+            probability: of the outcome's default, behind the step.
+            y: whether it did.
+        """
+        # At the mode the step times the outcomes' precision is this, to the first order.
+        change = y - probability - float(step[0]) * self._level.pull
+        if y:
+            learnt = step[self._learnt]
+            change += self._level.skew * float(learnt @ self._of_outcomes() @ learnt) / 2
+        self._level.moved(change)
+        self._level.learnt(probability, y)
 
     def predict_proba_one(self, x: Features, **_: Any) -> dict[Any, float]:
         """Return the probability of default (True) and of none (False).
@@ -185,6 +228,17 @@ class OnlineScorecard(base.Classifier):
         """
         p = _logistic(float(self._mean @ self._inputs(x)))
         return {False: 1.0 - p, True: p}
+
+    def doubtful_probability(self, x: Features) -> float:
+        """Return the probability of default, the nearer to 1/2 the less sure the weights are.
+
+        It is the mean of the probability over the weights' uncertainty (MacKay 1992), 1e-9 to
+        1 - 1e-9. `predict_proba_one` gives that of the likeliest weights, as the kernels do.
+        """
+        z = self._inputs(x)
+        variance = float(z @ self._covariance @ z)
+        log_odds = float(self._mean @ z) / math.sqrt(1 + math.pi * variance / 8)
+        return min(max(_logistic(log_odds), 1e-9), 1 - 1e-9)
 
     def scorecard(self, version: int) -> Scorecard:
         """Return what has been learnt, for the kernels.
@@ -210,6 +264,7 @@ class OnlineScorecard(base.Classifier):
             self.examples,
             self.rejected,
             self.memory,
+            self._level.state(),
         )
 
     def restored(self, state: LearnerState) -> Self:
@@ -229,7 +284,17 @@ class OnlineScorecard(base.Classifier):
         learner = type(self)(self.prior, self.weight_sd, self.bias_sd, state.memory)
         learner._mean, learner._covariance = mean, covariance
         learner.examples, learner.rejected = state.examples, state.rejected
+        learner._level = learner._level_of(state)
         return learner
+
+    def _level_of(self, state: LearnerState) -> Level:
+        """Return the level of a state, or the one at which a state without one is at rest."""
+        if state.level is not None:
+            return self._level.restored(state.level)
+        expected = max(float(self._of_outcomes()[0, 0]), 0.0)
+        bad = expected + float(self._mean[0] - self._prior_mean[0]) * self._level.pull
+        sums = (expected, expected, expected)
+        return self._level.restored(LevelState(max(bad, 0.0), expected, expected, sums))
 
     def standardised(self, x: Features) -> dict[str, float]:
         """Return the features as the learner sees them: standardised, clipped, none absent."""

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from scorers.challengers import TreeChallenger
+from scorers.contrary import Contrary, ContraryState
 from scorers.drift import Drift, DriftState
 from scorers.learner import LearnerState, OnlineScorecard
 from scorers.measures import SMALLEST, Decile, auc, brier, calibration, ks, log_loss
@@ -41,6 +42,8 @@ PROMOTION_BAD = 20
 """Without so many bad loans in the window nothing is said about who is better."""
 PROMOTION_MARGIN = 0.03
 """A challenger is better when its mean log-loss is lower by this part of the champion's."""
+LONGEST_DISBELIEF = 1_000
+"""Outcomes in a row after which what they contradict is given up: nobody errs for so long."""
 BASE_RATE_START = 50
 """Outcomes that the prior's rate of the ordinary merchant counts for in the base rate."""
 
@@ -60,6 +63,9 @@ class TrainingState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         defaulted: the last `WINDOW` outcomes, oldest first.
         probabilities: what each model had given default, by model, beside `defaulted`.
         drift: of the tests for drift.
+        contrary: of the test for outcomes that say the contrary.
+        trusted: champion and challenger before the outcomes that `contrary` has evidence from;
+            null while there is none, or while they are not learnt.
     """
 
     prior: Scorecard
@@ -73,6 +79,8 @@ class TrainingState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     defaulted: list[bool]
     probabilities: dict[str, list[float]]
     drift: DriftState
+    contrary: ContraryState = ContraryState()
+    trusted: tuple[LearnerState, LearnerState] | None = None
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -110,6 +118,7 @@ class Report(msgspec.Struct, frozen=True):
         models: figures by model; a model that has judged nothing yet is left out.
         better: challengers that beat the champion by the margin.
         drifts: how often the log-loss, or a feature, has drifted.
+        passed_over: outcomes that were judged and not learnt: they said the contrary.
     """
 
     outcomes: int
@@ -119,10 +128,14 @@ class Report(msgspec.Struct, frozen=True):
     models: dict[str, Figures]
     better: list[str]
     drifts: dict[str, int]
+    passed_over: int = 0
 
 
 class Training:
     """Champion, prior, base rate and challengers over a sequence of outcomes.
+
+    A run of outcomes that say the contrary of what the champion expects is unlearnt as soon as it
+    can be told from honest ones, and until it is over nothing is learnt.
 
     Args:
         prior: where champion and linear challenger start, and what they are compared with.
@@ -140,6 +153,8 @@ class Training:
         self._champion = OnlineScorecard(prior, memory=CHAMPION_MEMORY)
         self._challenger = OnlineScorecard(prior, memory=CHALLENGER_MEMORY)
         self._tree = TreeChallenger()
+        self._trusted = self._learners()
+        self._contrary = Contrary()
         self._drift = Drift()
         self._outcomes = 0
         self._bad = 0
@@ -168,8 +183,7 @@ class Training:
         self._records[LINEAR].add(self._challenger.predict_proba_one(features)[True], defaulted)
         z = self._champion.standardised(features)
         self._drift.watch(said, defaulted, z)
-        self._champion.learn_one(features, defaulted)
-        self._challenger.learn_one(features, defaulted)
+        self._learn(features, defaulted)
         self._take_tree(z, defaulted)
         self._outcomes += 1
         self._bad += int(defaulted)
@@ -182,10 +196,18 @@ class Training:
     def scorecard(self, version: int) -> Scorecard:
         """Return what the champion has learnt, for the kernels.
 
+        Outcomes that may yet turn out to say the contrary are not in it.
+
         Raises:
-            ValueError: it is not fit to be published.
+            ValueError: it is not fit to be published, or outcomes are not believed.
         """
-        return self._champion.scorecard(version)
+        if self._contrary.in_a_row:
+            raise ValueError(
+                f"nothing is learnt: {self._contrary.in_a_row} outcomes in a row, up to the last "
+                "one, say the contrary of what was expected, as if told the wrong way round"
+            )
+        champion = self._trusted[0] if self._contrary.evidence else self._champion
+        return champion.scorecard(version)
 
     def promote(self, name: str) -> None:
         """Let a challenger and the champion change places, each with what it has shown.
@@ -194,10 +216,15 @@ class Training:
             ValueError: the challenger is no scorecard, or there is none of that name.
         """
         if name == TREE:
-            raise ValueError(f"the {TREE} is no scorecard: the kernels cannot run it")
+            raise ValueError(
+                f"the {TREE} is there to show whether a curve tells loans apart better than a "
+                "line, and cannot be promoted, since it is no scorecard and workers score by "
+                "linear scorecards only"
+            )
         if name != LINEAR:
             raise ValueError(f"there is no challenger {name!r}: only the {LINEAR} can be promoted")
         self._champion, self._challenger = self._challenger, self._champion
+        self._trusted = self._trusted[::-1]
         records = self._records
         records[CHAMPION], records[LINEAR] = records[LINEAR], records[CHAMPION]
         self._promotions += 1
@@ -220,11 +247,14 @@ class Training:
             models={name: each.figures() for name, each in self._records.items() if each.defaulted},
             better=[name for name in (LINEAR, TREE) if self._is_better(name)],
             drifts=self._drift.drifts(),
+            passed_over=self._contrary.passed_over,
         )
 
     def state(self) -> TrainingState:
         """Return everything that goes on to the same bits, to be stored."""
         kept = {name: record for name, record in self._records.items() if name != TREE}
+        doubted = self._contrary.evidence > 0 and not self._contrary.in_a_row
+        champion, challenger = self._trusted
         return TrainingState(
             prior=self._prior.prior,
             champion=self._champion.state(),
@@ -237,6 +267,8 @@ class Training:
             defaulted=list(self._records[CHAMPION].defaulted),
             probabilities={name: list(record.probabilities) for name, record in kept.items()},
             drift=self._drift.state(),
+            contrary=self._contrary.state(),
+            trusted=(champion.state(), challenger.state()) if doubted else None,
         )
 
     @classmethod
@@ -260,6 +292,12 @@ class Training:
             raise ValueError("the training's state holds windows that do not fit together")
         training._champion = training._champion.restored(state.champion)
         training._challenger = training._challenger.restored(state.challenger)
+        training._trusted = training._learners()
+        if state.trusted is not None:
+            champion, challenger = training._trusted
+            before, beside = state.trusted
+            training._trusted = champion.restored(before), challenger.restored(beside)
+        training._contrary = Contrary.restored(state.contrary)
         training._drift = Drift.restored(state.drift)
         training._outcomes, training._bad = state.outcomes, state.bad
         training._rejected, training._promotions = state.rejected, state.promotions
@@ -269,6 +307,24 @@ class Training:
             record.defaulted.extend(state.defaulted)
             record.probabilities.extend(state.probabilities[name])
         return training
+
+    def _learners(self) -> tuple[OnlineScorecard, OnlineScorecard]:
+        """Return champion and challenger as they are now: what they learn later does not show."""
+        return self._champion.copy(), self._challenger.copy()
+
+    def _learn(self, features: Features, defaulted: bool) -> None:
+        """Teach an outcome to champion and challenger, if it can be believed."""
+        if self._contrary.evidence == 0.0:
+            self._trusted = self._learners()
+        if self._contrary.believes(self._champion.doubtful_probability(features), defaulted):
+            self._champion.learn_one(features, defaulted)
+            self._challenger.learn_one(features, defaulted)
+            return
+        self._champion, self._challenger = self._trusted
+        if self._contrary.in_a_row == LONGEST_DISBELIEF:
+            self._champion = self._champion.clone()
+            self._challenger = self._challenger.clone()
+            self._contrary.start_anew()
 
     def _take_tree(self, z: dict[str, float], defaulted: bool) -> None:
         self._records[TREE].add(self._tree.probability(z), defaulted)

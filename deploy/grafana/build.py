@@ -312,6 +312,7 @@ def learning(panels: Panels) -> None:
             Query(f"max(duoshou_window_outcomes{{{TRAINER}}})", "outcomes"),
             Query(f"max(duoshou_window_defaults{{{TRAINER}}})", "defaults"),
             Query(f"max(duoshou_examples_rejected{{{TRAINER}}})", "rejected so far"),
+            Query(f"max(duoshou_examples_passed_over{{{TRAINER}}})", "passed over so far"),
         ],
         "What the figures by model are of; with few defaults they say little.",
     )

@@ -182,6 +182,11 @@ def _show(model: "Model", models: "Models", report: "Report | None") -> None:
         console.print(table)
     if report.better:
         console.print(f"Better than the champion by the margin: {', '.join(report.better)}.")
+    if report.passed_over:
+        console.print(
+            f"{report.passed_over} outcomes said the contrary of what was expected, and were not "
+            "learnt."
+        )
     for series, count in report.drifts.items():
         console.print(f"{series} has drifted {count} times.")
 

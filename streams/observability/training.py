@@ -50,6 +50,10 @@ class TrainingMetrics:
             "examples_rejected",
             "Examples with a value that no feature can have: they changed nothing.",
         )
+        self._passed_over = self._gauge(
+            "examples_passed_over",
+            "Examples that said the contrary of what was expected: nothing was learnt from them.",
+        )
         self._snapshots = self._counter(
             "snapshots", "Models that the trainer wanted to publish, by what became of them.",
             "result",
@@ -149,6 +153,7 @@ class TrainingMetrics:
 
     def _show(self, report: Report) -> None:
         self._rejected.set(report.rejected)
+        self._passed_over.set(report.passed_over)
         self._promotions.set(report.promotions)
         self._better.set(len(report.better))
         for name, figures in report.models.items():
@@ -176,7 +181,7 @@ class TrainingMetrics:
         self.health.progressed()
 
     def snapshot_refused(self) -> None:
-        """A model moved too far, or was not finite; the last good one stays."""
+        """A model moved too far, was not finite, or had to be doubted; the last good one stays."""
         self._snapshots.labels("refused").inc()
 
     def model_refused(self) -> None:

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,6 +116,34 @@ def test_outcomes_late_out_of_order_and_repeated_are_each_learnt_from_once_as_of
     assert metric("duoshou_loan_events_total", 'outcome="unknown_loan"') == 1
     # The one that defaulted is still owed.
     assert metric("duoshou_loans") == 1
+
+
+def test_explain_says_what_is_owed_as_of_the_last_checkpoint(worker: WatchedWorker) -> None:
+    shop = SHOPS[0]
+    worker.send(payments(20, 8_000))
+    tell(
+        worker,
+        loan_event(LoanKind.DRAWN, shop, "l1", 10),
+        loan_event(LoanKind.DRAWN, shop, "l2", 9, amount=7_000),
+        loan_event(LoanKind.REPAID, shop, "l1", 8, amount=20_000),
+        loan_event(LoanKind.OVERDUE, shop, "l1", 7, amount=1_000),
+        loan_event(LoanKind.DRAWN, SHOPS[1], "l3", 7),
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "streams.commands.main", "explain", shop, "--json"],
+        env=os.environ | worker.settings.as_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = {each["lender"]: each for each in json.loads(done.stdout)["outstanding"]}
+    assert set(lines) == {"bank", "platform"}
+    bank = lines["bank"]
+    assert (bank["loans"], bank["drawn"], bank["overdue"]) == (2, 37_000, 1_000)
+    # The shop has not enrolled with the bank.
+    assert bank["limit"] == bank["available"] == bank["reserved"] == 0
 
 
 ODD: list[tuple[bytes | None, str]] = [

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scorers.learner import FORGET_EVERY, LearnerState, OnlineScorecard
+from scorers.learner import BIAS_SD, FORGET_EVERY, LearnerState, OnlineScorecard
 from scorers.measures import auc, log_loss
 from scorers.prior import BUILT_IN
 from scorers.scorecard import FEATURE_NAMES, FeatureWeight, Scorecard, probability, weights_of
@@ -65,6 +65,34 @@ def test_with_a_memory_too_it_goes_on_to_the_same_bits(
     assert resumed.memory == 100
     whole = learnt(clean, OnlineScorecard(memory=100))
     assert learnt(clean[cut:], resumed).state() == whole.state()
+
+
+def test_a_copy_learns_by_itself() -> None:
+    learner = learnt(synthetic(60))
+    before = learner.state()
+    learnt(synthetic(60, seed=1), learner.copy())
+    assert learner.state() == before
+
+
+def test_a_state_from_before_the_level_was_kept_goes_on_from_where_it_is() -> None:
+    learner, more = learnt(synthetic(900)), synthetic(100, seed=1)
+    before = learner.scorecard(0).bias
+    old = OnlineScorecard().restored(msgspec.structs.replace(learner.state(), level=None))
+    assert old.scorecard(0).bias == before
+    assert learnt(more, old).scorecard(0).bias == pytest.approx(
+        learnt(more, learner).scorecard(0).bias, abs=0.2
+    )
+
+
+def test_as_many_loans_are_expected_to_go_bad_as_do() -> None:
+    """But for the pull of the prior's bias."""
+    examples = synthetic(3_000, -5.0)
+    learner = learnt(examples)
+    bad = sum(defaulted for _, defaulted in examples)
+    pull = (learner.scorecard(0).bias - BUILT_IN.bias) / BIAS_SD**2
+    expected = sum(learner.predict_proba_one(features)[True] for features, _ in examples)
+    assert bad > 30
+    assert expected == pytest.approx(bad - pull, rel=0.1)
 
 
 def test_what_is_forgotten_wholly_is_the_prior_again_and_not_at_all_is_kept() -> None:

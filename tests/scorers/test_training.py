@@ -87,7 +87,7 @@ def test_the_champion_learns_as_a_learner_alone_does() -> None:
     learner = OnlineScorecard(memory=CHAMPION_MEMORY)
     for features, bad in SOME:
         learner.learn_one(features, bad)
-    assert trained(SOME).scorecard(3) == learner.scorecard(3)
+    assert trained(SOME).state().champion == learner.state()
 
 
 def test_each_model_is_judged_before_it_learns() -> None:
