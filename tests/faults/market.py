@@ -12,7 +12,7 @@ import msgspec
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from scorers.applications.messages import Application, Decision, Outcome, Product
-from scorers.claims.events import ClaimEvent
+from scorers.claims.events import ClaimAnswer, ClaimEvent
 from scorers.funds.events import FundEvent, FundKind
 from scorers.loans import LoanEvent, LoanKind
 from scorers.merchants import MerchantEvent, MerchantKind
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 YUAN = 100
 PAUSE_S = 0.01
+MET_WITHIN_S = 90.0
 PATIENT = "bank-b"
 """A lender that waits for ever: what it approves is drawn, and nothing of it ever paid back."""
 INSURER = "bank-a"
@@ -44,6 +45,9 @@ class Market:
 
     Attributes:
         sent: events of each kind, repetitions included.
+        decided: lender, policy version and outcome of the decisions that came back.
+        late: lenders in whose name it was too late to decide.
+        claim_reasons: codes of the answers to claims.
     """
 
     def __init__(self, settings: Settings, merchants: list[str]) -> None:
@@ -60,6 +64,9 @@ class Market:
         self._claims: list[ClaimEvent] = []
         self._now = time.time_ns() // 1_000_000
         self.sent: dict[str, int] = {}
+        self.decided: set[tuple[str, int, Outcome]] = set()
+        self.late: set[str] = set()
+        self.claim_reasons: set[str] = set()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -73,6 +80,20 @@ class Market:
     ) -> None:
         self._stopping.set()
         self._thread.join()
+
+    def await_until(self, met: Callable[[], bool], what: str) -> None:
+        """Trade on until something has been met.
+
+        Raises:
+            AssertionError: it was not for a minute and a half.
+            Exception: what kept events from being sent.
+        """
+        deadline = time.monotonic() + MET_WITHIN_S
+        while not met():
+            if self._error is not None:
+                raise self._error
+            assert time.monotonic() < deadline, f"never met: {what}"
+            time.sleep(0.1)
 
     def finish(self) -> None:
         """Wait until the broker has everything.
@@ -99,11 +120,13 @@ class Market:
 
     def _trade(self, producer: KafkaProducer, reader: KafkaConsumer) -> None:
         topics = self._settings.topics
+        claims = topics.claim_answers(INSURER)
+        answers = [topics.decisions(lender) for lender in self._settings.lenders]
         reader.assign(
             [
-                TopicPartition(topics.decisions(lender).name, n)
-                for lender in self._settings.lenders
-                for n in range(topics.decisions(lender).partitions)
+                TopicPartition(topic.name, number)
+                for topic in [*answers, claims]
+                for number in range(topic.partitions)
             ]
         )
         reader.seek_to_beginning()
@@ -131,14 +154,22 @@ class Market:
                 producer.send(topic.name, msgspec.json.encode(event), event.merchant_id.encode())
                 self.sent[topic.name] = self.sent.get(topic.name, 0) + 1
             if next(self._numbers) % 10 == 0:
-                self._listen(reader)
+                self._listen(reader, claims.name)
             time.sleep(PAUSE_S)
         producer.flush()
 
-    def _listen(self, reader: KafkaConsumer) -> None:
+    def _listen(self, reader: KafkaConsumer, claims: str) -> None:
         for records in reader.poll(timeout_ms=0).values():
             for record in records:
+                if record.topic == claims:
+                    answer = msgspec.json.decode(record.value, type=ClaimAnswer)
+                    self.claim_reasons.update(reason.code for reason in answer.reasons)
+                    continue
                 decision = msgspec.json.decode(record.value, type=Decision)
+                lender = decision.lender_id
+                self.decided.add((lender, decision.policy_version, decision.outcome))
+                if decision.reasons[0].code == "too_late":
+                    self.late.add(lender)
                 if decision.outcome is Outcome.APPROVE:
                     self._approved.append(decision)
 
