@@ -13,7 +13,7 @@ from streams.transport.driver import Consumer, Producer
 from streams.transport.inputs import NOTHING, Inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from faust.types import TP
 
@@ -94,14 +94,60 @@ class FoldApp(faust.App):
         return cast(Consumer, self.consumer)
 
     def reading_from(self, tp: TP, offset: int) -> None:
-        """Note the offset at which the next fold of an input partition will begin."""
+        """Note the offset at which the next fold of a partition will begin."""
         self.inputs.begin(tp, offset)
+
+    async def read_again(self, tps: Iterable[TP]) -> None:
+        """Seek partitions to where the next fold of each is to begin."""
+        await self.inputs.read_again(tps)
+
+    def changelog_table(self, name: str, store: str, topic: Any) -> None:
+        """Declare a table whose changelog is read in folds, none left out.
+
+        Args:
+            name: of the table.
+            store: URL of its store.
+            topic: its changelog.
+        """
+
+        async def received(event: Any) -> None:
+            try:
+                await self._received(table, event)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                # Faust would log one warning and go on without the fold.
+                end_process(f"the changelog of table {name} could not be read", error)
+
+        table = self.Table(
+            name,
+            store=store,
+            partitions=self.settings.partitions,
+            changelog_topic=topic,
+            # Two events: with a buffer of one, Faust keeps reading our own changelog behind
+            # recovery.
+            recovery_buffer_size=2,
+            on_changelog_event=received,
+        )
+
+    async def _received(self, table: Any, event: Any) -> None:
+        """Take a fold of a changelog back that Faust has just put into its buffer, if it is not
+        the next one, and let recovery wait for that one.
+        """
+        fold, tp, recovery = event.value, event.message.tp, cast(Any, self.tables).recovery
+        if await self.inputs.next_in_line(fold):
+            self.inputs.passed(fold)
+            return
+        recovery.buffers[table].remove(event)
+        at = self.inputs.next_of(tp)
+        offsets = recovery.active_offsets if tp in recovery.active_tps else recovery.standby_offsets
+        offsets[tp] = table.persisted_offset(tp) if at == NOTHING else at - 1
 
     def wrote(self, topic: str, size: int) -> None:
         """Take no note of what is written, unless the app says otherwise."""
 
     async def read_from(self, offsets: Mapping[TP, int]) -> None:
-        """Seek input partitions; the consumer exists only once Faust has started."""
+        """Seek partitions; the consumer exists only once Faust has started."""
         await self.fold_consumer.read_from(offsets)
 
     def lag_records(self, tp: TP) -> int:

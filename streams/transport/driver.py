@@ -8,7 +8,7 @@ checked by `tests/streams/transport/test_private_names.py`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 import aiokafka
@@ -46,6 +46,9 @@ class Host(Protocol):
 
     def reading_from(self, tp: TP, offset: int) -> None:
         """Note the offset at which the next fold of a partition will begin."""
+
+    async def read_again(self, tps: Iterable[TP]) -> None:
+        """Seek partitions to where the next fold of each is to begin."""
 
     def wrote(self, topic: str, size: int) -> None:
         """Note that so many bytes were handed over to be written to a topic."""
@@ -139,11 +142,29 @@ class Consumer(faust_aiokafka.Consumer):
                 reading begins with the log.
         """
         begins = await self.earliest_offsets(*offsets)
-        positions = {tp: max(offset, begins[tp] or 0) for tp, offset in offsets.items()}
+        await self.seek_wait({tp: max(offset, begins[tp] or 0) for tp, offset in offsets.items()})
+
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        """Seek partitions, of changelogs too, and tell the app where reading goes on."""
         # Said before it is done: a fold that the app refuses until then is fetched again.
-        for tp, position in positions.items():
+        for tp, position in partitions.items():
             cast(Host, self.app).reading_from(tp, position)
-        await self.seek_wait(positions)
+        await super().seek_wait(partitions)
+
+    async def _getmany(
+        self,
+        active_partitions: set[TP] | None,
+        timeout: float,  # noqa: ASYNC109  (Faust's own parameter)
+    ) -> Any:
+        """Fetch; what comes while the flow is suspended, Faust drops: read it again.
+
+        A fetch may outlast a rebalance, and what it brings may be from behind the seeks to where
+        the changelogs are to be read from.
+        """
+        fetched = await super()._getmany(active_partitions, timeout)
+        if fetched and not self.flow_active:
+            await cast(Host, self.app).read_again(fetched)
+        return fetched
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Skip Faust's own stall detector: it judges by acks, which folds do not use."""

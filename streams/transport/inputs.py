@@ -1,4 +1,4 @@
-"""The order of the folds of each input partition: none is taken twice, none is left out."""
+"""The order of the folds of each partition: none is taken twice, none is left out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
     from streams.transport.fold import Fold
 
@@ -20,7 +20,7 @@ NOTHING = -1
 
 
 class Inputs:
-    """Knows where reading of each input partition stands.
+    """Knows where reading of each partition stands, of the input and of changelogs.
 
     Around a rebalance Faust may hand on a fold from before the seek, or drop one. What lies in
     the gap would be taken for read if anything behind it were applied.
@@ -63,12 +63,20 @@ class Inputs:
             "%s-%d: reading again from %d, a fold begins at %d",
             tp.topic, tp.partition, at, fold.first_offset,
         )  # fmt: skip
-        try:
-            await self._read_from({tp: at})
-        except IllegalStateError:
-            # Lost in this very moment: its next owner reads it.
-            self.forget(tp)
+        await self.read_again([tp])
         return False
+
+    async def read_again(self, tps: Iterable[TP]) -> None:
+        """Seek partitions to where the next fold of each must begin."""
+        for tp in tps:
+            at = self.next_of(tp)
+            if at == NOTHING:
+                continue
+            try:
+                await self._read_from({tp: at})
+            except IllegalStateError:
+                # Lost in this very moment: its next owner reads it.
+                self.forget(tp)
 
     def passed(self, fold: Fold) -> None:
         """Note that a fold has been dealt with."""

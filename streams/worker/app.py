@@ -173,20 +173,14 @@ def written_kinds(topics: Topics) -> dict[str, Written]:
 def _declare(app: App) -> None:
     """Declare tables, agent and background tasks on the app."""
     schema = FoldSchema()
-    # Two events: with a buffer of one, Faust keeps reading our own changelog after recovery.
-    buffer = 2
     tables = {
         "rows": app.rows_topic,
         "ledger": app.ledger_topic,
         "payment-ids": app.payment_ids_topic,
     }
     for table, topic in tables.items():
-        app.Table(
-            table,
-            store=f"{table}://local",
-            partitions=app.settings.partitions,
-            changelog_topic=app.topic(topic, schema=schema, internal=True, acks=False),
-            recovery_buffer_size=buffer,
+        app.changelog_table(
+            table, f"{table}://local", app.topic(topic, schema=schema, internal=True, acks=False)
         )
     app.fold_agent("score", app.payments_topic, PaymentProcessor(app).process)
     _observe_recovery(app)
@@ -223,13 +217,13 @@ def _observe_recovery(app: App) -> None:
 
     @app.on_rebalance_complete.connect
     async def recovered(*arguments: Any, **options: Any) -> None:
-        if app.reassigning:
-            # Faust says so even when the next rebalance has overtaken the recovery: what it has
-            # assigned by now need not be what was recovered.
-            return
         try:
             # A former owner may have taken up, and named, what was published since we read it.
             await app.version_reader.catch_up()
+            if app.reassigning:
+                # Faust says so even when the next rebalance has overtaken the recovery: what it has
+                # assigned by now need not be what was recovered.
+                return
             for tp in app.assignor.assigned_actives():
                 if tp.topic == app.payments_topic:
                     activate(app, app.holdings.hold(tp.partition))

@@ -1,7 +1,8 @@
 """Reads again what a partition that stands still should have been handed.
 
 Around a rebalance Faust may drop a fold that it has fetched. On a busy partition the next fold
-shows the gap; on an idle one nothing would, and the last payments would wait for the next one.
+shows the gap; on an idle one nothing would, and the last payments would wait for the next one, or
+a recovery for the end of a changelog.
 """
 
 from __future__ import annotations
@@ -33,8 +34,13 @@ async def reread_stalled(app: App, after_s: float = STALLED_AFTER_S) -> None:
         for tp in app.inputs:
             at = app.inputs.next_of(tp)
             holding = app.holdings.get(tp.partition)
-            ours = holding is not None and holding.active and not holding.lock.locked()
-            if ours and stood.get(tp) == at and app.lag_records(tp):
+            # The changelogs of an active partition are paused: it knows what it has written.
+            awaited = (
+                holding is not None
+                and holding.active == (tp.topic == app.payments_topic)
+                and not holding.lock.locked()
+            )
+            if awaited and stood.get(tp) == at and app.lag_records(tp):
                 logger.warning("%s-%d: nothing has come, reading from %d again", *tp, at)
                 try:
                     await app.fold_consumer.read_from({tp: at})

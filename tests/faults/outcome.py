@@ -74,7 +74,7 @@ def read_outcome(settings: Settings) -> Outcome:
         topic = update.source_topic.removeprefix(settings.topic_prefix)
         update = msgspec.structs.replace(update, source_topic=topic)
         known = updates.setdefault(record.key, {}).setdefault(update.version, update)
-        assert known == update, f"version {update.version} was published with two contents"
+        assert known == update, f"published with two contents: {known} and {update}"
     return Outcome(rows, updates)
 
 

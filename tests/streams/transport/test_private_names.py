@@ -30,6 +30,7 @@ PARAMETERS = {
     Consumer.perform_seek: ["self"],
     ThreadDelegateConsumer.seek_to_committed: ["self"],
     ThreadDelegateConsumer.seek_wait: ["self", "partitions"],
+    ThreadDelegateConsumer._getmany: ["self", "active_partitions", "timeout"],
     ThreadDelegateConsumer.earliest_offsets: ["self", "partitions"],
     Store.persisted_offset: ["self", "tp"],
     Store.apply_changelog_batch: ["self", "batch", "to_key", "to_value"],

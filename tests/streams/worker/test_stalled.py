@@ -20,6 +20,7 @@ class StubApp:
     """One partition at offset 7; `lag` records wait behind it."""
 
     def __init__(self, lag: int, error: Exception | None = None) -> None:
+        self.payments_topic = STOOD.topic
         self.holding = SimpleNamespace(active=True, lock=asyncio.Lock())
         self.holdings = SimpleNamespace(get=lambda _: self.holding)
         self.inputs = Inputs(self.read_from)
@@ -66,6 +67,18 @@ async def test_a_partition_that_moves_is_left_alone() -> None:
         app.inputs.begin(STOOD, app.inputs.next_of(STOOD) + 1)
 
     assert await watched(app, move) == []
+
+
+async def test_a_changelog_is_read_again_while_it_is_recovered_and_left_alone_behind_that() -> None:
+    rows = TP("rows", STOOD.partition)
+    app = StubApp(lag=2)
+    app.inputs.forget(STOOD)
+    app.inputs.begin(rows, 7)
+    assert await watched(app) == []
+    app.holding.active = False
+    read = await watched(app)
+    assert read
+    assert all(offsets == {rows: 7} for offsets in read)
 
 
 async def test_a_partition_at_work_on_a_fold_is_left_alone() -> None:
