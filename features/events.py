@@ -1,6 +1,7 @@
 """Events as columns: what the decoder fills and the kernels read."""
 
 from enum import IntEnum
+from functools import cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -152,6 +153,7 @@ def currency_index(code: str) -> int:
     return (first * 26 + second) * 26 + third
 
 
+@cache
 def currency_code(index: int) -> str:
     """Return the three letters that `currency_index` made a number of.
 

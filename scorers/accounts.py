@@ -1,4 +1,4 @@
-"""The accounts of a partition's merchants: loans, applications and holdings, in one ledger."""
+"""The accounts of a partition's merchants: profiles, loans, applications, holdings: one ledger."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from scorers.funds.book import FundBook
 from scorers.funds.investor import Investor
 from scorers.ledger import Ledger
 from scorers.loans import LoanBook
+from scorers.profiles import Profile, ProfileBook
 from scorers.servicing import Said, standing_of
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Accounts:
         loans: what is owed.
         funds: what is held in funds.
         claims: what has been claimed of insurance cover.
+        profiles: what merchants have said of themselves.
         applications: what has been applied for; only once `begin` has been called.
     """
 
@@ -59,6 +61,7 @@ class Accounts:
         )
         self.funds = FundBook(self.ledger.book("investors", Investor), zone)
         self.claims = ClaimBook(self.ledger.book("claimants", Claimant), zone)
+        self.profiles = ProfileBook(self.ledger.book("profiles", Profile))
         self._clock = self.ledger.book("clock", _Clock)
         self._said = self.ledger.book("standings", Said)
 

@@ -23,7 +23,7 @@ from features.update import apply_event, would_overflow
 from features.vector import compute
 from features.views import as_rows
 from scorers.cover import count_month, roll_months
-from scorers.entitlements import as_records
+from scorers.entitlements import ENTITLEMENTS, as_records
 from scorers.evaluation import (
     BY_EVENT,
     BY_TIME,
@@ -33,7 +33,7 @@ from scorers.evaluation import (
     holds_ended,
     last_end,
 )
-from scorers.limits import as_policies
+from scorers.limits import as_policies, index_of
 from scorers.reasons import effects, strongest
 from scorers.scorecard import probability
 
@@ -62,6 +62,20 @@ SWEEP_ROW: Final = 1
 """Next row of the sweep that this event may set off; -1 while the event itself is not done."""
 STOP: Final = 3
 """First event that is not to be looked at yet."""
+
+# Where things stand in what `know_one` fills in.
+CURRENCY: Final = 0
+"""Index (`events.currency_index`); -1 before the first payment."""
+EVERYBODYS_LIMIT: Final = 1
+"""By the policy that every merchant has, minor units."""
+EVERYBODYS_VERSION: Final = 2
+CLOSED: Final = 3
+ENROLLED: Final = 4
+"""For the policy asked about; it and the next two are 0 for everybody's."""
+LIMIT: Final = 5
+"""By that policy, minor units."""
+VERSION: Final = 6
+KNOWN: Final = 7
 
 LOOK_AHEAD: Final = 3
 """Events whose rows are under way from memory while the present one is worked on."""
@@ -367,15 +381,50 @@ def evaluate_all(
 
 
 @kernel
-def score_one(
-    i: int, table: NDArray[np.uint8], book: Book, scratch: Scratch, reasons: NDArray[np.int16]
+def know_one(
+    i: int,
+    key: np.uint64,
+    at: int,
+    table: NDArray[np.uint8],
+    book: Book,
+    scratch: Scratch,
+    reasons: NDArray[np.int16],
+    known: NDArray[np.int64],
 ) -> float:
-    """Return the PD of row `i` as it stands, and fill in what speaks most for or against it."""
-    compute(as_rows(table)[i], scratch.vector)
+    """Return the PD of row `i` as it stands, and fill in what a decision stands on.
+
+    Args:
+        i: the row.
+        key: of the policy that is asked about (`PolicyName.key`).
+        at: event time, epoch ms: what has ended by then gives nothing.
+        table: the bytes of the rows (`Rows.table`).
+        book: by what merchants are evaluated.
+        scratch: room for one merchant's figures.
+        reasons: filled with what speaks most for or against it.
+        known: filled at `CURRENCY` to `VERSION`.
+    """
+    row, policies = as_rows(table)[i], as_policies(book.policies.table)
+    compute(row, scratch.vector)
     pd = probability(scratch.vector, book.weights, scratch.contributions)
-    policy = as_policies(book.policies.table)[0]
+    policy = policies[0]
     effects(scratch.vector, scratch.contributions, pd, book.weights, policy, scratch.effect)
     strongest(scratch.vector, scratch.effect, book.weights, reasons, scratch.contributions)
+    known[:] = 0
+    known[CURRENCY] = row.currency
+    # A policy that has just ended may not have met the merchant yet.
+    known[EVERYBODYS_LIMIT] = 0 if policy.ends_at <= at else row.limit
+    known[EVERYBODYS_VERSION] = row.limit_version
+    number = int(book.of_row[i]) - 1
+    if number >= 0:
+        record = as_records(book.entitled)[number]
+        known[CLOSED] = record.closed
+        for entry in range(ENTITLEMENTS):
+            if record.key[entry] == key:
+                place = index_of(key, book.policies)
+                ended = place >= 0 and policies[place].ends_at <= at
+                known[ENROLLED] = 1
+                known[LIMIT] = 0 if ended else record.limit[entry]
+                known[VERSION] = record.version[entry]
     return pd
 
 

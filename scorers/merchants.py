@@ -48,8 +48,9 @@ class MerchantEvent(msgspec.Struct, frozen=True, omit_defaults=True):
         currency: With `registered`: ISO 4217 code of what it collects; settles the currency of
             a merchant that has none yet.
         zone: With `registered`: IANA time zone of its local days; for now the installation's.
-        category: With `registered`: its trade, in the payment system's own words.
-        code_id: With `code_bound` and `code_unbound`: the code.
+        category: With `registered`: its trade, in the payment system's own words; kept.
+        code_id: With `code_bound` and `code_unbound`: the code. Which codes are bound is kept, 64
+            at most; binding one that is bound changes nothing.
     """
 
     event_id: Identifier

@@ -477,31 +477,23 @@ class Partition:
         number = self._rows.find(merchant_id)
         if number < 0:
             return NOBODY
-        reasons, value = np.zeros(REASONS_GIVEN, np.int16), self._rows.value
-        pd = engine.score_one(number, self._rows.table, self._book(), self._scratch, reasons)
-        # A policy that has just ended may not have met the merchant yet.
-        policies = self._version.policies
-        ended = policies.everybodys.ended(self.watermark)
-        everybodys, currency = 0 if ended else value(number, "limit"), value(number, "currency")
-        known = Known(
-            enrolled=name == EVERYBODYS, closed=False,
-            currency=currency_code(currency) if currency >= 0 else "",
-            limit=everybodys if name == EVERYBODYS else 0,
-            limit_version=value(number, "limit_version") if name == EVERYBODYS else 0,
-            everybodys_limit=everybodys, probability_of_default=pd,
-            reasons=tuple(reasons.tolist()),
+        reasons, known = np.zeros(REASONS_GIVEN, np.int16), np.zeros(engine.KNOWN, np.int64)
+        pd = engine.know_one(
+            number, np.uint64(name.key), self.watermark, self._rows.table, self._book(),
+            self._scratch, reasons, known,
         )  # fmt: skip
-        record = self._entitlements.draft(number)
-        known = known._replace(closed=record.closed)
-        entry = np.flatnonzero(record.key == np.uint64(name.key))
-        if not len(entry):
-            return known
-        policy = policies.find(name)
-        ended = policy is not None and policy.ended(self.watermark)
-        return known._replace(
-            enrolled=True,
-            limit=0 if ended else int(record.limit[entry[0]]),
-            limit_version=int(record.version[entry[0]]),
+        currency, everybodys, everybodys_version, closed, enrolled, limit, version = known.tolist()
+        if name == EVERYBODYS:
+            enrolled, limit, version = True, everybodys, everybodys_version
+        return Known(
+            enrolled=bool(enrolled),
+            closed=bool(closed),
+            currency=currency_code(currency) if currency >= 0 else "",
+            limit=limit,
+            limit_version=version,
+            everybodys_limit=everybodys,
+            probability_of_default=pd,
+            reasons=tuple(reasons.tolist()),
         )
 
     def row_bytes(self, merchant_id: bytes) -> bytes | None:

@@ -65,16 +65,23 @@ def explain(
     paid_in = int(str(remembered["currency"]))
     currency = code_of(paid_in) if paid_in >= 0 else version.policies.everybodys.currency
     lines = outstanding(merchant, explanation, currency, version.policies, accounts)
+    profile = accounts.profiles.of(merchant)
     if as_json:
         typer.echo(
             msgspec.json.encode(
-                {"merchant_id": merchant, "remembered": remembered,
-                 **msgspec.structs.asdict(explanation), "outstanding": lines}
+                {"merchant_id": merchant, "category": profile.category, "codes": profile.codes,
+                 "remembered": remembered, **msgspec.structs.asdict(explanation),
+                 "outstanding": lines}
             ).decode()
         )  # fmt: skip
         return
     console = Console()
     _print(console, merchant, explanation, remembered, currency, settings)
+    if profile.category is not None or profile.codes:
+        console.print(
+            f"registered as {profile.category or 'nothing'}; codes bound: "
+            f"{', '.join(profile.codes) or 'none'}"
+        )
     console.print(_outstanding(lines))
 
 

@@ -1,10 +1,11 @@
 """Metrics of what is relayed into the log: what became of loans, applications, funds, claims."""
 
+from functools import cache
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from scorers import merchants
+from scorers import merchants, profiles
 from scorers.applications.book import SENTENCES as OF_APPLICATIONS
 from scorers.applications.book import Became as ApplicationBecame
 from scorers.applications.book import Verdict as ApplicationVerdict
@@ -22,7 +23,9 @@ UPDATE_BUCKETS: Final = (
     *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
 )
 
-_SENTENCES = (SENTENCES, merchants.SENTENCES, OF_APPLICATIONS, OF_FUNDS, OF_CLAIMS)
+_SENTENCES = (
+    SENTENCES, merchants.SENTENCES, profiles.SENTENCES, OF_APPLICATIONS, OF_FUNDS, OF_CLAIMS,
+)  # fmt: skip
 
 REFUSALS: Final = dict.fromkeys(
     [*(str(code) for sentences in _SENTENCES for code in sentences), "no_policy"]
@@ -96,6 +99,8 @@ class RelayedMetrics:
         for answer in (*DecisionOutcome, *ApplicationBecame):
             if answer is not ApplicationBecame.ANSWERED:
                 self._applications.labels(answer.value)
+        # Looking a child up by its labels costs more than the count.
+        self._answered = cache(self._applications.labels)
         for claim_became in ClaimBecame:
             self._claims.labels(claim_became.value)
         for fund_kind in FundKind:
@@ -117,7 +122,7 @@ class RelayedMetrics:
             outcome = str(verdict.decision.outcome)
             if verdict.decision.outcome is DecisionOutcome.APPROVE:
                 self._approved_amount.inc(verdict.decision.amount)
-        self._applications.labels(outcome).inc()
+        self._answered(outcome).inc()
         if verdict.opened:
             self._breakers_opened.inc()
 

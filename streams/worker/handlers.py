@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from scorers import loans, merchants
+from scorers import loans, merchants, profiles
 from scorers.applications import book as applications
 from scorers.applications.messages import Application, BudgetGiven, BudgetWanted, Ground
 from scorers.applications.terms import Standing
@@ -17,7 +17,7 @@ from scorers.claims.events import ClaimEvent
 from scorers.funds import book as funds
 from scorers.funds.events import FundEvent
 from scorers.loans import Draw, LoanEvent, example_of
-from scorers.merchants import Enrolment, MerchantEvent, MerchantKind
+from scorers.merchants import CODES, Enrolment, MerchantEvent, MerchantKind
 from scorers.policy import PolicyName, Product
 from scorers.reasons import reason_code, reason_text
 from scorers.servicing import Restanding, StandingChanged
@@ -43,7 +43,7 @@ def handled(topics: Topics, zone: str) -> Mapping[str, Handled]:
     return {
         topics.loan_events.name: Handled(LoanEvent, by_ledger=apply_loan_event),
         topics.merchant_events.name: Handled(
-            MerchantEvent, by_ledger=greet, by_row=partial(apply_merchant_event, zone=zone)
+            MerchantEvent, by_ledger=keep_merchant, by_row=partial(apply_merchant_event, zone=zone)
         ),
         topics.applications.name: Handled(Application, by_ledger=apply_application),
         topics.fund_events.name: Handled(FundEvent, by_ledger=apply_fund_event),
@@ -75,8 +75,16 @@ def apply_loan_event(
     _say_standing(arrival, outputs, event.merchant_id, event.lender_id, event.product, anew=False)
 
 
-def greet(event: MerchantEvent, arrival: Arrival, outputs: Outputs, _: Metrics) -> None:
-    """Tell the row of a merchant that has just enrolled how it stands with the lender."""
+def keep_merchant(
+    event: MerchantEvent, arrival: Arrival, outputs: Outputs, metrics: Metrics
+) -> None:
+    """Note what is on record of a merchant; tell the row of one that has just enrolled its standing."""
+    relayed = arrival.relayed
+    refused = arrival.holding.accounts.profiles.apply(event, (relayed.partition, relayed.offset))
+    if event.kind in CODES:
+        metrics.merchant_event(event.kind, refused or "applied")
+    if refused is not None:
+        outputs.letters.append(arrival.letter(refused, profiles.SENTENCES[refused]))
     if event.kind is MerchantKind.ENROLLED and event.lender_id and event.product:
         _say_standing(
             arrival, outputs, event.merchant_id, event.lender_id, event.product, anew=True
@@ -93,7 +101,8 @@ def apply_merchant_event(
         Enrolment(event, (relayed.partition, relayed.offset), zone),
         offset=arrival.offset,
     )
-    metrics.merchant_event(event.kind, refused or "applied")
+    if event.kind not in CODES:
+        metrics.merchant_event(event.kind, refused or "applied")
     if refused is not None:
         outputs.letters.append(arrival.letter(refused, merchants.SENTENCES[refused]))
 

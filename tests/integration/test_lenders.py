@@ -182,6 +182,7 @@ def test_what_a_merchant_may_not_say_is_set_aside_with_its_reason_and_changes_no
         enrolled(shop, "platform"): "everybodys_policy",
         msgspec.structs.replace(registered, event_id="r2", currency="USD"): "other_currency",
         msgspec.structs.replace(registered, event_id="r3", zone="Asia/Tokyo"): "other_zone",
+        of_merchant(MerchantKind.CODE_UNBOUND, shop, code_id="counter-9"): "not_bound",
         many[-1]: "too_many_enrolments",
     }
     incomplete = enrolled(shop, "bank-b", product=None)

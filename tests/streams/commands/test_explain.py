@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from typer.testing import CliRunner
@@ -11,6 +11,7 @@ from scorers.accounts import Accounts
 from scorers.applications.book import Place
 from scorers.catalogue import BEGINNING
 from scorers.loans import Draw, LoanEvent, LoanKind
+from scorers.merchants import MerchantEvent, MerchantKind
 from scorers.partition import Partition
 from scorers.policy import EVERYBODYS
 from scorers.raises import Cause, Stop
@@ -47,6 +48,14 @@ STOPPING = CheckpointRecord(
 )
 
 
+SAID: list[tuple[MerchantKind, dict[str, Any]]] = [
+    (MerchantKind.REGISTERED, {"category": "noodles"}),
+    (MerchantKind.CODE_BOUND, {"code_id": "counter-1"}),
+    (MerchantKind.CODE_BOUND, {"code_id": "counter-2"}),
+    (MerchantKind.CODE_UNBOUND, {"code_id": "counter-1"}),
+]
+
+
 def accounts_with_a_loan(merchant_id: str) -> Accounts:
     accounts = Accounts(load_zone("Asia/Shanghai"))
     accounts.begin(Place("payments", 0, 1))
@@ -54,6 +63,9 @@ def accounts_with_a_loan(merchant_id: str) -> Accounts:
         "e1", LoanKind.DRAWN, "l1", "platform", merchant_id, "loan", "CNY", NOON, 12_345
     )
     accounts.loans.apply(drawn, lambda: Draw({}, 0.02, 0))
+    for offset, (kind, fields) in enumerate(SAID):
+        event = MerchantEvent(f"m{offset}", kind, merchant_id, NOON, **fields)
+        assert accounts.profiles.apply(event, (0, offset)) is None
     return accounts
 
 
@@ -129,3 +141,11 @@ def test_it_says_what_is_lent_and_what_is_left(monkeypatch: pytest.MonkeyPatch) 
     assert "loans not paid back" in said
     assert "123.45 CNY" in said
     assert "376.55 CNY" in said
+
+
+def test_it_says_what_the_merchant_has_registered_and_which_codes_it_is_paid_through(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = json.loads(explained(monkeypatch, b"m0", "--json"))
+    assert (said["category"], said["codes"]) == ("noodles", ["counter-2"])
+    assert "registered as noodles; codes bound: counter-2" in explained(monkeypatch, b"m0")
