@@ -78,7 +78,7 @@ def apply_loan_event(
 def keep_merchant(
     event: MerchantEvent, arrival: Arrival, outputs: Outputs, metrics: Metrics
 ) -> None:
-    """Note what is on record of a merchant; tell the row of one that has just enrolled its standing."""
+    """Note what is on record of a merchant; one that has just enrolled is told its standing."""
     relayed = arrival.relayed
     refused = arrival.holding.accounts.profiles.apply(event, (relayed.partition, relayed.offset))
     if event.kind in CODES:
