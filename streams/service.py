@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from streams.settings import Settings
 
-SWITCH_INTERVAL_S = 0.0005
+SWITCH_INTERVAL_S = 0.0001
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
