@@ -76,6 +76,9 @@ def test_a_function_still_takes_the_parameters_we_rely_on(function: object) -> N
         ),
         (App._on_partitions_assigned, ["on_partitions_assigned"]),
         (Recovery.on_recovery_completed, ["on_rebalance_complete"]),
+        (Recovery.flush_buffers, ["self.buffers"]),
+        (Recovery.add_active, ["self.active_tps", "self.active_offsets"]),
+        (Recovery.add_standby, ["self.standby_offsets"]),
     ],
     ids=lambda value: getattr(value, "__qualname__", None),
 )
