@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from faust.transport.consumer import ThreadDelegateConsumer
 from faust.types import TP
 
 from streams.settings import Settings
@@ -131,7 +132,7 @@ async def test_what_is_fetched_while_the_flow_is_suspended_is_read_again(
     async def getmany(*arguments: Any) -> dict[TP, Iterable[Any]]:
         return {ROWS: [fold(0, 4).value], TP("payments", 0): [fold(0, 4).value]}
 
-    monkeypatch.setattr(Consumer.__mro__[1], "_getmany", getmany)
+    monkeypatch.setattr(ThreadDelegateConsumer, "_getmany", getmany)
     await Fetching(app, flow_active=True)._getmany(None, 1.0)
     assert app.sought == []
     await Fetching(app, flow_active=False)._getmany(None, 1.0)
