@@ -48,6 +48,11 @@ class Inputs:
     def __iter__(self) -> Iterator[TP]:
         return iter(list(self._next))
 
+    def is_next(self, fold: Fold) -> bool:
+        """Tell whether a fold goes on where the last one ended."""
+        at = self.next_of(TP(fold.topic, fold.partition))
+        return at != NOTHING and fold.first_offset <= at <= fold.last_offset
+
     async def next_in_line(self, fold: Fold) -> bool:
         """Tell whether a fold goes on where the last one ended.
 
@@ -55,10 +60,10 @@ class Inputs:
         """
         tp = TP(fold.topic, fold.partition)
         at = self.next_of(tp)
+        if self.is_next(fold):
+            return True
         if at == NOTHING or fold.last_offset < at:
             return False
-        if fold.first_offset <= at:
-            return True
         logger.info(
             "%s-%d: reading again from %d, a fold begins at %d",
             tp.topic, tp.partition, at, fold.first_offset,

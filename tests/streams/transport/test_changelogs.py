@@ -23,6 +23,7 @@ class App(FoldApp):
 
     sought: list[dict[TP, int]]
     applied: list[tuple[int, int]]
+    held: dict[TP, int]
 
     @property
     def recovery(self) -> Any:
@@ -47,11 +48,11 @@ def app() -> App:
     settings = Settings()
     made = App("changelogs", origin="streams.transport", **faust_options(settings))
     made.configure(settings)
-    made.sought, made.applied = [], []
+    made.sought, made.applied, made.held = [], [], {}
     topic = made.topic(ROWS.topic, schema=FoldSchema(), internal=True, acks=False)
     made.changelog_table("table", "memory://", topic)
     table = made.table
-    table.persisted_offset = lambda tp: 3
+    table.persisted_offset = lambda tp: made.held.get(tp, NOTHING)
     table.apply_changelog_batch = lambda batch: made.applied.extend(
         (event.value.first_offset, event.value.last_offset) for event in batch
     )
@@ -103,10 +104,30 @@ async def test_a_fold_that_comes_twice_is_no_gap(app: App) -> None:
 
 async def test_before_it_is_sought_nothing_counts_as_read(app: App) -> None:
     app.inputs.forget(ROWS)
+    app.held[ROWS] = 3
     assert await handed_on(app, fold(5, 9)) == []
     assert app.recovery.active_offsets[ROWS] == 3
     assert app.sought == []
     assert app.inputs.next_of(ROWS) == NOTHING
+
+
+async def test_what_faust_flushes_while_the_seek_is_waited_for_is_not_behind_a_gap(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def read_from(offsets: Mapping[TP, int]) -> None:
+        app.recovery.flush_buffers()
+
+    monkeypatch.setattr(app.inputs, "_read_from", read_from)
+    assert await handed_on(app, fold(0, 4), fold(7, 9)) == [(0, 4)]
+    assert app.recovery.need_recovery()
+
+
+async def test_where_faust_seeks_the_last_record_read_the_next_one_is_no_gap(app: App) -> None:
+    app.held[ROWS] = 4
+    app.recovery.active_offsets[ROWS] = 4
+    app.reading_from(ROWS, 4)
+    assert await handed_on(app, fold(4, 4), fold(5, 7), fold(8, 9)) == [(5, 7), (8, 9)]
+    assert app.sought == []
 
 
 async def test_of_a_standby_too_a_gap_is_read_again(app: App) -> None:
