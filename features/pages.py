@@ -138,6 +138,8 @@ class Duplicates:
         for which in range(GENERATIONS):
             self._prepare_table(which, n)
         seen, needed = self.seen, int(self.seen.state[FRESH]) + n
+        if needed <= len(seen.fresh_hash):
+            return
         self.seen = seen._replace(
             fresh_hash=_longer(seen.fresh_hash, needed),
             fresh_content=_longer(seen.fresh_content, needed),
@@ -147,7 +149,10 @@ class Duplicates:
 
     def _prepare_table(self, which: int, n: int) -> None:
         tables = list(self._tables())
-        tables[which] = _roomy(tables[which], int(self.seen.state[COUNTS + which]) + n)
+        roomy = _roomy(tables[which], int(self.seen.state[COUNTS + which]) + n)
+        if roomy is tables[which]:
+            return
+        tables[which] = roomy
         first, second, third, fourth = tables
         self.seen = self.seen._replace(table_0=first, table_1=second, table_2=third, table_3=fourth)
 

@@ -93,7 +93,8 @@ class Rows:
         self._rows = _grown(self._rows, self.used, rows)
         place = _grown(self.keys.place, self.used, rows)
         heap = _grown(self.keys.heap, int(counts[HEAP]), int(counts[HEAP]) + n * LONGEST_ID)
-        self.keys = self.keys._replace(place=place, heap=heap)
+        if place is not self.keys.place or heap is not self.keys.heap:
+            self.keys = self.keys._replace(place=place, heap=heap)
         if 4 * (int(counts[SLOTS]) + n) > 3 * len(self.keys.slots):
             slots = len(self.keys.slots)
             while 4 * (len(self) + n) > 3 * slots:

@@ -101,6 +101,7 @@ class Metrics(RelayedMetrics, ShadowMetrics):
         self.registry = CollectorRegistry()
         self._wall_clock = wall_clock
         self._uncommitted = Uncommitted(clock)
+        self._aging: set[int] = set()
         self._stops: dict[int, frozenset[Stop]] = {}
         self._define()
         self._build.info(
@@ -390,10 +391,12 @@ class Metrics(RelayedMetrics, ShadowMetrics):
     def input_read(self, partition: int, next_offset: int) -> None:
         """Payments below ``next_offset`` of a partition were read."""
         self._uncommitted.read(partition, next_offset)
-        # Computed when scraped: a stuck worker must not freeze the age that shows it.
-        self._committed_age.labels(str(partition)).set_function(
-            lambda: self._uncommitted.age(partition)
-        )
+        if partition not in self._aging:
+            self._aging.add(partition)
+            # Computed when scraped: a stuck worker must not freeze the age that shows it.
+            self._committed_age.labels(str(partition)).set_function(
+                lambda: self._uncommitted.age(partition)
+            )
 
     def committed(self, partition: int, next_offset: int, seconds: float) -> None:
         """A commit of the offset to read next of a partition took ``seconds``. Progress."""
@@ -438,6 +441,7 @@ class Metrics(RelayedMetrics, ShadowMetrics):
     def partition_lost(self, topic: str, partition: int) -> None:
         """A partition went to another worker: its series end here, or both would report it."""
         self._uncommitted.forget(partition)
+        self._aging.discard(partition)
         for gauge in (self._committed_age, self._rows, self._payment_ids, self._loans):
             gauge.remove(str(partition))
         self._stopped_in(partition, frozenset())

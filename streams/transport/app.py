@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 import faust
@@ -15,7 +16,7 @@ from streams.transport.driver import Consumer, Producer
 from streams.transport.inputs import NOTHING, Inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from faust.types import TP
 
@@ -26,6 +27,12 @@ logger = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT_S = 90.0
 """How long a write may take, the broker's restart included, before the process ends."""
+
+LARGE_FOLD = 2_000
+"""Offsets in a fold from which on its partition counts as behind."""
+
+MOST_WAIT_S = 0.1
+"""Most seconds for which the next fetch waits for the folds of the last one."""
 
 FETCH_BYTES = 1024 * 1024
 """Most bytes of one partition in one fetch: some 10,000 compressed payments."""
@@ -58,6 +65,9 @@ class FoldApp(faust.App):
         """Take over what the settings say of the transport."""
         self.settings = settings
         self.inputs = Inputs(self.read_from)
+        self._queues: list[Any] = []
+        self._taken = asyncio.Event()
+        self._behind = False
         self.fetch_max_wait_ms = settings.fetch_max_wait_ms
         self.isolation_level = "read_committed" if settings.idempotence else "read_uncommitted"
         self.idempotent_producer = settings.idempotence
@@ -77,15 +87,29 @@ class FoldApp(faust.App):
         """
 
         async def handle(stream: Any) -> None:
+            await self.handle_folds(stream, topic, process)
+
+        self.agent(self.topic(topic, schema=FoldSchema()), name=name, concurrency=1)(handle)
+
+    async def handle_folds(
+        self, stream: Any, topic: str, process: Callable[[Fold, int], Awaitable[None]]
+    ) -> None:
+        """Hand on the folds of a stream until it ends; see `fold_agent`."""
+        queue = stream.channel.queue
+        self._queues.append(queue)
+        try:
             async for event in stream.noack().events():
+                if queue.empty():
+                    self._taken.set()
                 try:
                     await process(event.value, event.message.generation_id)
                 except asyncio.CancelledError:
                     raise
                 except Exception as error:
                     end_process(f"{topic}-{event.value.partition} could not be processed", error)
-
-        self.agent(self.topic(topic, schema=FoldSchema()), name=name, concurrency=1)(handle)
+        finally:
+            self._queues.remove(queue)
+            self._taken.set()
 
     @property
     def batch_producer(self) -> Producer:
@@ -96,6 +120,29 @@ class FoldApp(faust.App):
     def fold_consumer(self) -> Consumer:
         """The consumer, as the batch transport makes it."""
         return cast(Consumer, self.consumer)
+
+    async def room_for_folds(self) -> None:
+        """Wait until the last fold that was fetched is being dealt with.
+
+        What is fetched sooner is older when its turn comes: it would hold less, and what comes
+        after it would wait for one round more. Who is behind has nothing to win by that, and lets
+        the fetching and decoding go on beside.
+        """
+        if self._behind or all(queue.empty() for queue in self._queues):
+            return
+        self._taken.clear()
+        # Faust may have emptied the queues itself.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._taken.wait(), MOST_WAIT_S)
+
+    def fetched(self, folds: Mapping[Any, Sequence[Fold]]) -> None:
+        """Note what has been fetched: large folds come to who is behind."""
+        if folds:
+            self._behind = any(
+                fold.last_offset - fold.first_offset >= LARGE_FOLD - 1
+                for each in folds.values()
+                for fold in each
+            )
 
     def reading_from(self, tp: TP, offset: int) -> None:
         """Note the offset at which the next fold of a partition will begin."""

@@ -8,13 +8,16 @@ checked by `tests/streams/transport/test_private_names.py`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 import aiokafka
 from faust.transport.drivers import aiokafka as faust_aiokafka
 from faust.types import TP, ConsumerMessage
+from mode.services import WaitResults
 
+from streams.transport.begun import Begun
 from streams.transport.fetching import FoldDecoder, install
 from streams.transport.fold import Fold
 
@@ -50,6 +53,12 @@ class Host(Protocol):
     async def read_again(self, tps: Iterable[TP]) -> None:
         """Seek partitions to where the next fold of each is to begin."""
 
+    async def room_for_folds(self) -> None:
+        """Wait until it is time to fetch."""
+
+    def fetched(self, folds: Mapping[Any, Sequence[Fold]]) -> None:
+        """Note what has been fetched, by partition."""
+
     def wrote(self, topic: str, size: int) -> None:
         """Note that so many bytes were handed over to be written to a topic."""
 
@@ -67,6 +76,14 @@ class ConsumerThread(faust_aiokafka.AIOKafkaConsumerThread):
         consumer._isolation_level = host.isolation_level
         consumer._key_deserializer = FoldDecoder(host.decoders, host.max_batch_bytes)
         return consumer
+
+    async def getmany(self, active_partitions: Any, timeout: float) -> Any:  # noqa: ASYNC109
+        """Fetch, asked for without Faust's queue of calls: that makes tasks on its way."""
+        consumer = self._ensure_consumer()
+        fetch = self._fetch_records(
+            consumer, active_partitions, timeout=timeout, max_records=consumer._max_poll_records
+        )
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(fetch, self.thread_loop))
 
 
 class Consumer(faust_aiokafka.Consumer):
@@ -151,6 +168,27 @@ class Consumer(faust_aiokafka.Consumer):
             cast(Host, self.app).reading_from(tp, position)
         await super().seek_wait(partitions)
 
+    async def wait_first(self, *coros: Any, timeout: Any = None) -> WaitResults:  # noqa: ASYNC109
+        """Wait until one of them is done, or the service ends; the first begins at once.
+
+        Faust hands on every message like this, against the end of the flow. Nearly always there
+        is room; the four tasks by which it waits would cost more than applying a small fold.
+        """
+        first, *others = coros
+        if not inspect.iscoroutine(first):
+            return await super().wait_first(*coros, timeout=timeout)
+        begun = Begun(first)
+        if not begun.done:
+            return await super().wait_first(begun, *others, timeout=timeout)
+        for other in others:
+            if inspect.iscoroutine(other):
+                other.close()
+        return WaitResults([first], [begun.result], stopped=False)
+
+    async def sleep(self, n: Any) -> None:
+        """Sleep; for no time, as between two fetches, without the tasks of a longer sleep."""
+        await (super().sleep(n) if n else asyncio.sleep(0))
+
     async def _getmany(
         self,
         active_partitions: set[TP] | None,
@@ -161,9 +199,12 @@ class Consumer(faust_aiokafka.Consumer):
         A fetch may outlast a rebalance, and what it brings may be from behind the seeks to where
         the changelogs are to be read from.
         """
+        host = cast(Host, self.app)
+        await host.room_for_folds()
         fetched = await super()._getmany(active_partitions, timeout)
+        host.fetched(fetched)
         if fetched and not self.flow_active:
-            await cast(Host, self.app).read_again(fetched)
+            await host.read_again(fetched)
         return fetched
 
     def verify_event_path(self, now: float, tp: TP) -> None:

@@ -15,7 +15,7 @@ from streams.state.holding import Holding, Holdings, place_of
 from streams.transport.app import FoldApp, FoldSchema, faust_options
 from streams.transport.following import TopicFollower
 from streams.transport.inputs import NOTHING
-from streams.worker.checkpoint import FAR_BEHIND, Checkpointer
+from streams.worker.checkpoint import Checkpointer
 from streams.worker.decoding import decode_fold
 from streams.worker.delay import log_delay_ms
 from streams.worker.effects import partition_maker
@@ -33,8 +33,11 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 LINGER_S = 0.5
-"""Seconds for which outputs are gathered by a worker that is far behind: with a thousand lenders
-each fold moves some limits of each, and a batch costs the same for one as for a hundred."""
+"""Seconds for which outputs are gathered by a worker that is behind: with a thousand lenders each
+fold moves some limits of each, and a batch costs the same for one as for a hundred."""
+
+LINGERS_BEHIND = 20_000
+"""Records of a partition that wait, from which on that is done."""
 
 logger = logging.getLogger(__name__)
 
@@ -275,6 +278,6 @@ async def report_partitions(app: App) -> None:
             most = max(most, records)
             delay = log_delay_ms(app, holding.number, round(time.time() * 1000)) or 0
             app.metrics.lag(app.payments_topic, holding.number, records, delay / 1000.0)
-        app.outbox.linger_s = LINGER_S if most > FAR_BEHIND else 0.0
+        app.outbox.linger_s = LINGER_S if most > LINGERS_BEHIND else 0.0
         for tp, (records, waited) in app.relay.lag().items():
             app.metrics.lag(tp.topic, tp.partition, records, waited)

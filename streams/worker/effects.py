@@ -77,8 +77,9 @@ class FoldApplier:
         for start, stop in pairwise([0, *relayed.tolist(), len(events.offset)]):
             if start:
                 yield
+            part = slice(start, stop)
             holding.partition.apply(
-                Events._make(column[start:stop] for column in events),
+                Events._make(column[part] for column in events) if len(relayed) else events,
                 text,
                 partial(_keep, effects.updates, start),
                 partial(self._apply_relayed, holding, fold, effects.outputs, start),

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+TURNS_TO_SOCKET = 8
+"""Turns of the event loop, at most, in which a batch comes from the outbox to its socket."""
+
 
 class PaymentProcessor:
     """Applies folds of the topic `payments` to their partitions.
@@ -62,13 +65,18 @@ class PaymentProcessor:
                 return
             if not await self._app.inputs.next_in_line(fold):
                 return
-            await self._apply(holding, fold)
+            awaited = await self._apply(holding, fold)
             self._app.inputs.passed(fold)
             holding.applied = max(holding.applied, fold.last_offset)
             if len(fold):
                 holding.newest_timestamp = int(fold.records.timestamp[-1])
+        if awaited:
+            # Before the next fold, which would otherwise be applied in between these turns.
+            for _ in range(TURNS_TO_SOCKET):
+                await asyncio.sleep(0)
 
-    async def _apply(self, holding: Holding, fold: Fold) -> None:
+    async def _apply(self, holding: Holding, fold: Fold) -> bool:
+        """Apply a fold and publish what follows; tell whether anybody waits for that."""
         metrics = self._app.metrics
         events, text = fold.decoded.events, fold.decoded.text
         began, began_at = time.perf_counter(), time.time() * 1000.0
@@ -88,13 +96,15 @@ class PaymentProcessor:
             await self._send_home(holding, fold, events, text, self._app.settings.partitions)
         if outputs.examples:
             await self._publish_examples(holding, outputs.examples)
-        if outputs.decisions or outputs.fund_answers or outputs.claim_answers:
+        answered = outputs.decisions or outputs.fund_answers or outputs.claim_answers
+        if answered:
             await self._publish_answers(holding, outputs, began_at)
         await publish_to_log(self._app, holding, outputs.messages)
         await self._set_aside(holding, fold, outputs.letters)
         metrics.batch_applied(events.kind, events.outcome)
         metrics.input_read(fold.partition, fold.last_offset + 1)
         metrics.stage_done("publish", time.perf_counter() - applied)
+        return bool(moved or answered)
 
     async def _publish_updates(self, holding: Holding, fold: Fold, updates: Updates) -> None:
         cuts = int(np.count_nonzero(updates.limit < updates.previous))

@@ -1,0 +1,128 @@
+"""The next fetch waits for the folds of the last one, unless the worker is behind."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from streams.settings import Settings
+from streams.transport import app as transport
+from streams.transport.app import LARGE_FOLD, FoldApp, faust_options
+
+
+@pytest.fixture
+def app() -> FoldApp:
+    """An app whose agent has a queue; nothing has been fetched."""
+    settings = Settings()
+    made = FoldApp("room", origin="streams.transport", **faust_options(settings))
+    made.configure(settings)
+    return made
+
+
+class Stream:
+    """What Faust hands an agent: events behind a queue."""
+
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[Any] = asyncio.Queue()
+        self.channel = self
+
+    def noack(self) -> "Stream":
+        return self
+
+    async def events(self) -> Any:
+        while (event := await self.queue.get()) is not None:
+            yield event
+
+
+def fold_of(records: int) -> Any:
+    return SimpleNamespace(first_offset=100, last_offset=100 + records - 1)
+
+
+def event() -> Any:
+    return SimpleNamespace(value=fold_of(1), message=SimpleNamespace(generation_id=1))
+
+
+async def test_it_waits_until_the_last_fold_is_being_dealt_with(app: FoldApp) -> None:
+    stream, going_on, dealt_with = Stream(), asyncio.Event(), []
+
+    async def process(fold: Any, generation: int) -> None:
+        dealt_with.append(fold)
+        await going_on.wait()
+        going_on.clear()
+
+    for _ in range(3):
+        stream.queue.put_nowait(event())
+    agent = asyncio.ensure_future(app.handle_folds(stream, "payments", process))
+    await asyncio.sleep(0)
+    fetch = asyncio.ensure_future(app.room_for_folds())
+    for begun in (1, 2):
+        await asyncio.sleep(0.001)
+        assert (len(dealt_with), fetch.done()) == (begun, False)
+        going_on.set()
+    await asyncio.wait_for(fetch, 5)
+    assert len(dealt_with) == 3
+    going_on.set()
+    stream.queue.put_nowait(None)
+    await asyncio.wait_for(agent, 5)
+
+
+async def test_an_agent_that_has_ended_keeps_nobody_waiting(
+    app: FoldApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "MOST_WAIT_S", 3600.0)
+    stream = Stream()
+
+    async def process(fold: Any, generation: int) -> None:
+        """Nothing."""
+
+    stream.queue.put_nowait(None)
+    stream.queue.put_nowait(event())
+    await app.handle_folds(stream, "payments", process)
+    await asyncio.wait_for(app.room_for_folds(), 5)
+
+
+async def test_it_does_not_wait_for_ever_for_folds_that_faust_has_dropped(
+    app: FoldApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream, begun = Stream(), asyncio.Event()
+
+    async def process(fold: Any, generation: int) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    stream.queue.put_nowait(event())
+    stream.queue.put_nowait(event())
+    agent = asyncio.ensure_future(app.handle_folds(stream, "payments", process))
+    await begun.wait()
+    monkeypatch.setattr(transport, "MOST_WAIT_S", 0.01)
+    await asyncio.wait_for(app.room_for_folds(), 5)
+    agent.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await agent
+
+
+@pytest.mark.parametrize(("records", "waits"), [(LARGE_FOLD - 1, True), (LARGE_FOLD, False)])
+async def test_who_is_behind_fetches_beside(
+    app: FoldApp, monkeypatch: pytest.MonkeyPatch, records: int, *, waits: bool
+) -> None:
+    monkeypatch.setattr(transport, "MOST_WAIT_S", 3600.0)
+    stream, begun = Stream(), asyncio.Event()
+
+    async def process(fold: Any, generation: int) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    stream.queue.put_nowait(event())
+    stream.queue.put_nowait(event())
+    agent = asyncio.ensure_future(app.handle_folds(stream, "payments", process))
+    await begun.wait()
+    app.fetched({0: [fold_of(1)], 1: [fold_of(records)]})
+    # What brings nothing says nothing.
+    app.fetched({})
+    fetch = asyncio.ensure_future(app.room_for_folds())
+    await asyncio.sleep(0.01)
+    assert fetch.done() is not waits
+    for task in (fetch, agent):
+        task.cancel()
+    await asyncio.gather(fetch, agent, return_exceptions=True)
