@@ -73,12 +73,16 @@ class Enrolments:
                 )
 
 
-def enrol(settings: Settings, enrolments: Enrolments) -> None:
-    """Publish the policies, and put the consents into the log where the relay would."""
-    asyncio.run(_enrol(settings, enrolments))
+def enrol(settings: Settings, enrolments: Enrolments) -> int:
+    """Publish the policies, and put the consents into the log where the relay would.
+
+    Returns:
+        how many consents there are.
+    """
+    return asyncio.run(_enrol(settings, enrolments))
 
 
-async def _enrol(settings: Settings, enrolments: Enrolments) -> None:
+async def _enrol(settings: Settings, enrolments: Enrolments) -> int:
     producer = aiokafka.AIOKafkaProducer(**client_options(settings), acks="all")
     await producer.start()
     futures = []
@@ -99,7 +103,9 @@ async def _enrol(settings: Settings, enrolments: Enrolments) -> None:
             for each in enrolments.policies()
         ]
         await send(topics.policies.name, 0, policies)
+        consents = 0
         for n, event in enumerate(enrolments.events()):
+            consents += 1
             key = event.merchant_id.encode()
             home = home_of(key, settings.partitions)
             relayed = Relayed(
@@ -113,5 +119,6 @@ async def _enrol(settings: Settings, enrolments: Enrolments) -> None:
         for home, messages in enumerate(waiting):
             await send(topics.payments.name, home, messages)
         await asyncio.gather(*futures)
+        return consents
     finally:
         await producer.stop()

@@ -64,7 +64,8 @@ def throughput(
         load: the payments.
         compression: of them.
         report: told how far it has come.
-        enrolments: policies of other lenders, and who is enrolled for them before the payments.
+        enrolments: policies of other lenders, and who is enrolled for them; another worker has
+            taken them in before the payments are written.
 
     Raises:
         OperatorError: the worker ended or stopped making progress.
@@ -72,7 +73,7 @@ def throughput(
     apply_topics(settings)
     if enrolments is not None:
         report("policies and enrolments are written")
-        enrol(settings, enrolments)
+        _take_in(settings, enrol(settings, enrolments), report)
     fill(settings, load, compression, lambda n: report(f"{n:,} payments written"))
     with WorkerProcess(settings) as worker:
         report("worker is starting")
@@ -91,6 +92,30 @@ def throughput(
         )
 
 
+def _take_in(settings: Settings, enrolled: int, report: Callable[[str], None]) -> None:
+    """Let a worker take enrolments in, for the one that is measured to find them done."""
+    with WorkerProcess(settings) as worker:
+        worker.await_ready()
+        last, last_at = 0.0, time.monotonic()
+        while last < enrolled:
+            time.sleep(SAMPLE_EVERY_S)
+            worker.check()
+            taken = int(worker.metric("duoshou_events_total", 'kind="relayed"'))
+            report(f"{taken:,} of {enrolled:,} enrolments taken in")
+            last, last_at = _progress(worker, taken, last, last_at)
+
+
+def _progress(
+    worker: WorkerProcess, now: float, last: float, last_at: float
+) -> tuple[float, float]:
+    """Return how far a worker has come and since when; raises when it stands still."""
+    if now != last:
+        return now, time.monotonic()
+    if time.monotonic() - last_at > 120:
+        raise OperatorError(f"The worker makes no progress; its log is {worker.log}.")
+    return last, last_at
+
+
 class _Sample(NamedTuple):
     """A worker's figures, and when they were so."""
 
@@ -106,7 +131,7 @@ def _drain(
 ) -> tuple[_Sample, _Sample]:
     """Watch a worker from its first payments to the checkpoint behind the last one."""
     began: _Sample | None = None
-    last, last_at = 0.0, time.monotonic()
+    last, last_at = -1.0, time.monotonic()
     while True:
         time.sleep(SAMPLE_EVERY_S)
         worker.check()
@@ -114,15 +139,11 @@ def _drain(
         applied = now.figures.applied()
         if began is None and applied:
             began = now
-        progress = applied + now.figures.sum("duoshou_events_total", 'kind="relayed"')
-        if progress != last:
-            last, last_at = progress, now.at
-            report(f"{int(last):,} payments applied")
+        report(f"{applied:,} payments applied")
         committed = now.figures.sum("duoshou_committed_offset_age_seconds") == 0.0
         if applied >= payments and began is not None and committed:
             return began, now
-        if now.at - last_at > 120:
-            raise OperatorError(f"The worker makes no progress; its log is {worker.log}.")
+        last, last_at = _progress(worker, applied, last, last_at)
 
 
 def latency(

@@ -8,9 +8,12 @@ from aiokafka.consumer import fetcher
 from aiokafka.producer.message_accumulator import MessageBatch
 from faust.app import App
 from faust.stores.base import Store
+from faust.streams import Stream
 from faust.tables.recovery import Recovery
 from faust.transport.consumer import Consumer, ThreadDelegateConsumer
 from faust.transport.drivers import aiokafka as driver
+from mode.services import Service
+from mode.threads import ServiceThread
 
 from streams.transport.fetching import _KafkaPartitionRecords
 
@@ -19,8 +22,19 @@ PARAMETERS = {
     driver.Consumer._to_message: ["self", "tp", "record"],
     driver.AIOKafkaConsumerThread._create_worker_consumer: ["self", "transport"],
     driver.AIOKafkaConsumerThread.commit: ["self", "offsets"],
+    driver.AIOKafkaConsumerThread.getmany: ["self", "active_partitions", "timeout"],
+    driver.AIOKafkaConsumerThread._ensure_consumer: ["self"],
+    driver.AIOKafkaConsumerThread._fetch_records: [
+        "self",
+        "consumer",
+        "active_partitions",
+        "timeout",
+        "max_records",
+    ],
     driver.Producer._settings_extra: ["self"],
     driver.Producer._new_producer: ["self", "transactional_id"],
+    Service.wait_first: ["self", "coros", "timeout"],
+    Service.sleep: ["self", "n"],
     Consumer._add_gap: ["self", "tp", "offset_from", "offset_to"],
     Consumer.commit: ["self", "topics", "start_new_transaction"],
     Consumer.on_buffer_full: ["self", "tp"],
@@ -74,6 +88,13 @@ def test_a_function_still_takes_the_parameters_we_rely_on(function: object) -> N
             MessageBatch,
             ["_builder.record_count", "_builder._build", "_builder._set_producer_state"],
         ),
+        (
+            Consumer._drain_messages,
+            ["self.wait_first(", "callback(message), self.suspend_flow.wait()", "self.sleep(0)"],
+        ),
+        (driver.AIOKafkaConsumerThread.getmany, ["_ensure_consumer()", "_max_poll_records"]),
+        (ServiceThread, ["self.thread_loop"]),
+        (Stream._py_aiter, ["chan.queue"]),
         (App._on_partitions_assigned, ["on_partitions_assigned"]),
         (Recovery.on_recovery_completed, ["on_rebalance_complete"]),
         (Recovery.flush_buffers, ["self.buffers"]),
