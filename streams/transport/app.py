@@ -133,7 +133,8 @@ class FoldApp(faust.App):
         self._taken.clear()
         # Faust may have emptied the queues itself.
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._taken.wait(), MOST_WAIT_S)
+            async with asyncio.timeout(MOST_WAIT_S):
+                await self._taken.wait()
 
     def fetched(self, folds: Mapping[Any, Sequence[Fold]]) -> None:
         """Note what has been fetched: large folds come to who is behind."""

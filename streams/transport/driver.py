@@ -177,12 +177,14 @@ class Consumer(faust_aiokafka.Consumer):
         first, *others = coros
         if not inspect.iscoroutine(first):
             return await super().wait_first(*coros, timeout=timeout)
-        begun = Begun(first)
+        try:
+            begun = Begun(first)
+        except BaseException:
+            _close(others)
+            raise
         if not begun.done:
             return await super().wait_first(begun, *others, timeout=timeout)
-        for other in others:
-            if inspect.iscoroutine(other):
-                other.close()
+        _close(others)
         return WaitResults([first], [begun.result], stopped=False)
 
     async def sleep(self, n: Any) -> None:
@@ -215,6 +217,13 @@ class Consumer(faust_aiokafka.Consumer):
         self.stop_flow()
         await cast(Host, self.app).before_revocation(revoked)
         await super().on_partitions_revoked(revoked)
+
+
+def _close(waits: Iterable[Any]) -> None:
+    """Close the coroutines among what nobody is going to wait for."""
+    for each in waits:
+        if inspect.iscoroutine(each):
+            each.close()
 
 
 class Producer(faust_aiokafka.Producer):

@@ -100,6 +100,14 @@ async def test_a_message_that_finds_room_is_handed_on_without_a_task() -> None:
     assert (results.results, results.stopped) == ([None], False)
 
 
+async def test_a_message_that_cannot_be_handed_on_says_so() -> None:
+    async def fails() -> None:
+        raise LookupError("no such partition")
+
+    with pytest.raises(LookupError, match="no such partition"):
+        await Waiting().wait_first(fails(), flow_ends(3600.0))
+
+
 async def test_a_message_that_finds_no_room_waits_for_it() -> None:
     queue: asyncio.Queue[int] = asyncio.Queue(1)
     queue.put_nowait(1)
