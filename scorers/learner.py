@@ -127,13 +127,13 @@ class OnlineScorecard(base.Classifier):
         # What the prior leaves out has no variance, and nothing is learnt of it.
         self._learnt = np.flatnonzero(self._prior_variance)
         self._level = Level(pull=1 / bias_sd**2)
+        self._last = _read({}, self._weights)
         self.examples = 0
         self.rejected = 0
 
     def accepts(self, x: Features) -> bool:
         """Return whether every value is finite and no larger than a feature can be."""
-        given = (x.get(name) for name in FEATURE_NAMES)
-        return all(value is None or abs(value) <= LARGEST_INPUT for value in given)
+        return self._read(x).sound
 
     def learn_one(self, x: Features, y: Any) -> None:
         """Learn one outcome.
@@ -302,10 +302,28 @@ class OnlineScorecard(base.Classifier):
 
     def _inputs(self, x: Features) -> NDArray[np.float64]:
         """Return 1 and the standardised features; a value that cannot be true counts as absent."""
-        vector = np.array([x.get(name) for name in FEATURE_NAMES], np.float64)
-        z = np.empty(len(FEATURE_NAMES) + 1)
-        _fill(vector, self._weights, z)
-        return z
+        return self._read(x).z
+
+    def _read(self, x: Features) -> _Read:
+        """Read an example once: it is predicted, doubted and learnt in a row."""
+        if x != self._last.x:
+            self._last = _read(x, self._weights)
+        return self._last
+
+
+class _Read(NamedTuple):
+    x: Features
+    z: NDArray[np.float64]
+    """1 and the standardised features."""
+    sound: bool
+    """Whether every value is finite and no larger than a feature can be."""
+
+
+def _read(x: Features, weights: Weights) -> _Read:
+    values = [x.get(name) for name in FEATURE_NAMES]
+    z = np.empty(len(FEATURE_NAMES) + 1)
+    impossible = _fill(np.array(values, np.float64), weights, z)
+    return _Read(dict(x), z, impossible == values.count(None))
 
 
 class _Step(NamedTuple):
@@ -382,10 +400,13 @@ def _learn(
 
 
 @kernel
-def _fill(vector: NDArray[np.float64], weights: Weights, z: NDArray[np.float64]) -> None:
-    """Write 1 and the standardised features to `z`."""
+def _fill(vector: NDArray[np.float64], weights: Weights, z: NDArray[np.float64]) -> int:
+    """Write 1 and the standardised features to `z`; return how many are absent or too large."""
     z[0] = 1.0
+    absent = 0
     for feature in range(len(vector)):
         value = vector[feature]
-        known = value if abs(value) <= LARGEST_INPUT else math.nan
-        z[feature + 1] = standardised(known, feature, weights)
+        possible = abs(value) <= LARGEST_INPUT
+        absent += not possible
+        z[feature + 1] = standardised(value if possible else math.nan, feature, weights)
+    return absent

@@ -96,13 +96,21 @@ def _take_in(settings: Settings, enrolled: int, report: Callable[[str], None]) -
     """Let a worker take enrolments in, for the one that is measured to find them done."""
     with WorkerProcess(settings) as worker:
         worker.await_ready()
-        last, last_at = 0.0, time.monotonic()
-        while last < enrolled:
+        last, last_at = -1.0, time.monotonic()
+        while True:
             time.sleep(SAMPLE_EVERY_S)
             worker.check()
-            taken = int(worker.metric("duoshou_events_total", 'kind="relayed"'))
-            report(f"{taken:,} of {enrolled:,} enrolments taken in")
+            figures = worker.figures()
+            taken = figures.sum("duoshou_events_total", 'kind="relayed"')
+            if taken >= enrolled and _committed(figures):
+                return
+            report(f"{int(taken):,} of {enrolled:,} enrolments taken in")
             last, last_at = _progress(worker, taken, last, last_at)
+
+
+def _committed(figures: Figures) -> bool:
+    """Tell whether all that a worker has read is behind a checkpoint."""
+    return figures.sum("duoshou_committed_offset_age_seconds") == 0.0
 
 
 def _progress(
@@ -140,8 +148,7 @@ def _drain(
         if began is None and applied:
             began = now
         report(f"{applied:,} payments applied")
-        committed = now.figures.sum("duoshou_committed_offset_age_seconds") == 0.0
-        if applied >= payments and began is not None and committed:
+        if applied >= payments and began is not None and _committed(now.figures):
             return began, now
         last, last_at = _progress(worker, applied, last, last_at)
 

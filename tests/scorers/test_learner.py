@@ -209,6 +209,17 @@ def test_rare_outcomes_leave_the_probabilities_unbiased() -> None:
     assert 0.002 < mean < 0.004
 
 
+def test_an_example_that_was_changed_in_place_is_read_anew() -> None:
+    learner, example = OnlineScorecard(), present(STEADY_STALL)
+    before = learner.predict_proba_one(example)[True]
+    example["silence_days"] = 20.0
+    assert learner.predict_proba_one(example) == OnlineScorecard().predict_proba_one(dict(example))
+    assert learner.predict_proba_one(example)[True] > before
+    example["silence_days"] = float("inf")
+    learner.learn_one(example, True)
+    assert (learner.examples, learner.rejected) == (0, 1)
+
+
 def test_it_starts_from_the_prior_that_it_is_given() -> None:
     prior = Scorecard(4, -1.0, (FeatureWeight("trend", 0.7, 0.0, 0.2),))
     learner = OnlineScorecard(prior)
