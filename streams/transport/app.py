@@ -136,6 +136,10 @@ class FoldApp(faust.App):
             async with asyncio.timeout(MOST_WAIT_S):
                 await self._taken.wait()
 
+    def waits(self, tp: TP) -> bool:
+        """Tell whether a fold of a partition is queued for its agent, behind others perhaps."""
+        return any(event.message.tp == tp for queue in self._queues for event in queue._queue)
+
     def fetched(self, folds: Mapping[Any, Sequence[Fold]]) -> None:
         """Note what has been fetched: large folds come to who is behind."""
         if folds:

@@ -26,7 +26,8 @@ STALLED_AFTER_S = 5.0
 async def reread_stalled(app: App, after_s: float = STALLED_AFTER_S) -> None:
     """Seek partitions on which records wait and nothing has come for `after_s`, for ever.
 
-    A partition that is only slow loses nothing by it: what it has applied it skips.
+    A partition that is only slow loses nothing by it: what it has applied it skips. One whose next
+    fold waits behind those of others is left alone.
     """
     stood: dict[TP, int] = {}
     while True:
@@ -39,6 +40,7 @@ async def reread_stalled(app: App, after_s: float = STALLED_AFTER_S) -> None:
                 holding is not None
                 and holding.active == (tp.topic == app.payments_topic)
                 and not holding.lock.locked()
+                and not app.waits(tp)
             )
             if awaited and stood.get(tp) == at and app.lag_records(tp):
                 logger.warning("%s-%d: nothing has come, reading from %d again", *tp, at)

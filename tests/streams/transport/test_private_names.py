@@ -1,5 +1,6 @@
 """Names that are not public and that the transport leans on; a new release may move them."""
 
+import asyncio
 import inspect
 
 import pytest
@@ -95,6 +96,7 @@ def test_a_function_still_takes_the_parameters_we_rely_on(function: object) -> N
         (driver.AIOKafkaConsumerThread.getmany, ["_ensure_consumer()", "_max_poll_records"]),
         (ServiceThread, ["self.thread_loop"]),
         (Stream._py_aiter, ["chan.queue"]),
+        (asyncio.Queue._put, ["self._queue.append"]),
         (App._on_partitions_assigned, ["on_partitions_assigned"]),
         (Recovery.on_recovery_completed, ["on_rebalance_complete"]),
         (Recovery.flush_buffers, ["self.buffers"]),

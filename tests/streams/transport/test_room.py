@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from faust.types import TP
 
 from streams.settings import Settings
 from streams.transport import app as transport
@@ -39,8 +40,8 @@ def fold_of(records: int) -> Any:
     return SimpleNamespace(first_offset=100, last_offset=100 + records - 1)
 
 
-def event() -> Any:
-    return SimpleNamespace(value=fold_of(1), message=SimpleNamespace(generation_id=1))
+def event(tp: TP | None = None) -> Any:
+    return SimpleNamespace(value=fold_of(1), message=SimpleNamespace(generation_id=1, tp=tp))
 
 
 async def test_it_waits_until_the_last_fold_is_being_dealt_with(app: FoldApp) -> None:
@@ -63,6 +64,22 @@ async def test_it_waits_until_the_last_fold_is_being_dealt_with(app: FoldApp) ->
     await asyncio.wait_for(fetch, 5)
     assert len(dealt_with) == 3
     going_on.set()
+    stream.queue.put_nowait(None)
+    await asyncio.wait_for(agent, 5)
+
+
+async def test_a_fold_waits_until_its_agent_takes_it(app: FoldApp) -> None:
+    stream, taken = Stream(), []
+    one, other = TP("payments", 1), TP("payments", 2)
+
+    async def process(fold: Any, generation: int) -> None:
+        taken.append((app.waits(one), app.waits(other)))
+
+    stream.queue.put_nowait(event(one))
+    stream.queue.put_nowait(event(other))
+    agent = asyncio.ensure_future(app.handle_folds(stream, "payments", process))
+    await asyncio.sleep(0.001)
+    assert taken == [(False, True), (False, False)]
     stream.queue.put_nowait(None)
     await asyncio.wait_for(agent, 5)
 

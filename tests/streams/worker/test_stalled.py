@@ -27,7 +27,11 @@ class StubApp:
         self.inputs.begin(STOOD, 7)
         self.fold_consumer = self
         self.lag, self.error = lag, error
+        self.queued: TP | None = None
         self.read: list[dict[TP, int]] = []
+
+    def waits(self, tp: TP) -> bool:
+        return tp == self.queued
 
     def lag_records(self, tp: TP) -> int:
         return self.lag
@@ -58,6 +62,14 @@ async def test_a_partition_that_stands_with_records_waiting_is_read_again() -> N
 
 async def test_a_partition_with_nothing_waiting_is_left_alone() -> None:
     assert await watched(StubApp(lag=0)) == []
+
+
+async def test_a_partition_whose_fold_waits_behind_others_is_left_alone() -> None:
+    app = StubApp(lag=2)
+    app.queued = STOOD
+    assert await watched(app) == []
+    app.queued = TP(STOOD.topic, STOOD.partition + 1)
+    assert await watched(app)
 
 
 async def test_a_partition_that_moves_is_left_alone() -> None:
