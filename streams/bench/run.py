@@ -21,16 +21,15 @@ from streams.brokers.provision import apply_topics
 from streams.demo.listener import DecisionListener, UpdateListener
 from streams.errors import OperatorError
 from streams.synthetic.load import Load
-from streams.worker.process import WorkerProcess
+from streams.worker.process import Figures, WorkerProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from aiokafka.structs import RecordMetadata
 
     from scorers.applications.messages import Decision
     from streams.settings import Settings
-    from streams.worker.process import Figures
 
 HOUR_MS = 3_600_000
 LOAD_HOURS = 5 * 24.0
@@ -38,6 +37,8 @@ LOAD_HOURS = 5 * 24.0
 WARM_UP_S = 60.0
 """Seconds of load before latencies count: for most of a minute the JVM of a broker that has just
 started compiles its own hot paths, on the cores that the worker needs (18 s of CPU were seen)."""
+STANDS_STILL_S = 120.0
+"""Seconds without progress after which a worker is given up."""
 SAMPLE_EVERY_S = 0.25
 """Seconds between two looks at a worker that is measured: each costs it a page of metrics."""
 FIXED_BYTES = 300_000_000
@@ -94,34 +95,17 @@ def throughput(
 
 def _take_in(settings: Settings, enrolled: int, report: Callable[[str], None]) -> None:
     """Let a worker take enrolments in, for the one that is measured to find them done."""
+
+    def taken_in(figures: Figures) -> float:
+        return figures.sum("duoshou_events_total", 'kind="relayed"')
+
     with WorkerProcess(settings) as worker:
         worker.await_ready()
-        last, last_at = -1.0, time.monotonic()
-        while True:
-            time.sleep(SAMPLE_EVERY_S)
-            worker.check()
-            figures = worker.figures()
-            taken = figures.sum("duoshou_events_total", 'kind="relayed"')
-            if taken >= enrolled and _committed(figures):
+        for now in _samples(worker, taken_in):
+            taken = taken_in(now.figures)
+            if taken >= enrolled and now.committed():
                 return
             report(f"{int(taken):,} of {enrolled:,} enrolments taken in")
-            last, last_at = _progress(worker, taken, last, last_at)
-
-
-def _committed(figures: Figures) -> bool:
-    """Tell whether all that a worker has read is behind a checkpoint."""
-    return figures.sum("duoshou_committed_offset_age_seconds") == 0.0
-
-
-def _progress(
-    worker: WorkerProcess, now: float, last: float, last_at: float
-) -> tuple[float, float]:
-    """Return how far a worker has come and since when; raises when it stands still."""
-    if now != last:
-        return now, time.monotonic()
-    if time.monotonic() - last_at > 120:
-        raise OperatorError(f"The worker makes no progress; its log is {worker.log}.")
-    return last, last_at
 
 
 class _Sample(NamedTuple):
@@ -133,24 +117,39 @@ class _Sample(NamedTuple):
     def cpu_s(self) -> float:
         return self.figures.sum("process_cpu_seconds_total")
 
+    def committed(self) -> bool:
+        """Tell whether all that has been read is behind a checkpoint."""
+        return self.figures.sum("duoshou_committed_offset_age_seconds") == 0.0
+
+
+def _samples(worker: WorkerProcess, progress: Callable[[Figures], float]) -> Iterator[_Sample]:
+    """Look at a worker again and again; raises when it ends or makes no progress."""
+    last, last_at = -1.0, time.monotonic()
+    while True:
+        time.sleep(SAMPLE_EVERY_S)
+        worker.check()
+        now = _Sample(time.monotonic(), worker.figures())
+        yield now
+        come = progress(now.figures)
+        if come != last:
+            last, last_at = come, now.at
+        elif now.at - last_at > STANDS_STILL_S:
+            raise OperatorError(f"The worker makes no progress; its log is {worker.log}.")
+
 
 def _drain(
     worker: WorkerProcess, payments: int, report: Callable[[str], None]
 ) -> tuple[_Sample, _Sample]:
     """Watch a worker from its first payments to the checkpoint behind the last one."""
     began: _Sample | None = None
-    last, last_at = -1.0, time.monotonic()
-    while True:
-        time.sleep(SAMPLE_EVERY_S)
-        worker.check()
-        now = _Sample(time.monotonic(), worker.figures())
+    for now in _samples(worker, Figures.applied):
         applied = now.figures.applied()
         if began is None and applied:
             began = now
         report(f"{applied:,} payments applied")
-        if applied >= payments and began is not None and _committed(now.figures):
+        if applied >= payments and began is not None and now.committed():
             return began, now
-        last, last_at = _progress(worker, applied, last, last_at)
+    raise AssertionError("a worker is looked at until it is done or has failed")
 
 
 def latency(

@@ -44,6 +44,21 @@ def event(tp: TP | None = None) -> Any:
     return SimpleNamespace(value=fold_of(1), message=SimpleNamespace(generation_id=1, tp=tp))
 
 
+async def at_work_on_the_first_of_two(app: FoldApp) -> asyncio.Future[None]:
+    """An agent that never gets done with its first fold; the other one waits behind it."""
+    stream, begun = Stream(), asyncio.Event()
+
+    async def process(fold: Any, generation: int) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    stream.queue.put_nowait(event())
+    stream.queue.put_nowait(event())
+    agent = asyncio.ensure_future(app.handle_folds(stream, "payments", process))
+    await begun.wait()
+    return agent
+
+
 async def test_it_waits_until_the_last_fold_is_being_dealt_with(app: FoldApp) -> None:
     stream, going_on, dealt_with = Stream(), asyncio.Event(), []
 
@@ -102,16 +117,7 @@ async def test_an_agent_that_has_ended_keeps_nobody_waiting(
 async def test_it_does_not_wait_for_ever_for_folds_that_faust_has_dropped(
     app: FoldApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stream, begun = Stream(), asyncio.Event()
-
-    async def process(fold: Any, generation: int) -> None:
-        begun.set()
-        await asyncio.Event().wait()
-
-    stream.queue.put_nowait(event())
-    stream.queue.put_nowait(event())
-    agent = asyncio.ensure_future(app.handle_folds(stream, "payments", process))
-    await begun.wait()
+    agent = await at_work_on_the_first_of_two(app)
     monkeypatch.setattr(transport, "MOST_WAIT_S", 0.01)
     await asyncio.wait_for(app.room_for_folds(), 5)
     agent.cancel()
@@ -124,16 +130,7 @@ async def test_who_is_behind_fetches_beside(
     app: FoldApp, monkeypatch: pytest.MonkeyPatch, records: int, *, waits: bool
 ) -> None:
     monkeypatch.setattr(transport, "MOST_WAIT_S", 3600.0)
-    stream, begun = Stream(), asyncio.Event()
-
-    async def process(fold: Any, generation: int) -> None:
-        begun.set()
-        await asyncio.Event().wait()
-
-    stream.queue.put_nowait(event())
-    stream.queue.put_nowait(event())
-    agent = asyncio.ensure_future(app.handle_folds(stream, "payments", process))
-    await begun.wait()
+    agent = await at_work_on_the_first_of_two(app)
     app.fetched({0: [fold_of(1)], 1: [fold_of(records)]})
     # What brings nothing says nothing.
     app.fetched({})
