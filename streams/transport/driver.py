@@ -13,15 +13,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 import aiokafka
+from aiokafka.errors import ConsumerStoppedError
 from faust.transport.drivers import aiokafka as faust_aiokafka
 from faust.types import TP, ConsumerMessage
 from mode.services import WaitResults
 
 from streams.transport.begun import Begun
-from streams.transport.fetching import FoldDecoder, install
+from streams.transport.fetching import FoldDecoder, install, take_folds
 from streams.transport.fold import Fold
 
 if TYPE_CHECKING:
+    from mode.threads import ServiceThread
+
     from streams.wire.encode import EncodedBatch
 
 install()
@@ -63,8 +66,37 @@ class Host(Protocol):
         """Note that so many bytes were handed over to be written to a topic."""
 
 
+class LoopWorker:
+    """Stands in for the thread of a service: runs it as a task of the service's own loop."""
+
+    def __init__(self, service: ServiceThread) -> None:
+        self._service = service
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._task = self._service.thread_loop.create_task(self._serve())
+
+    async def _serve(self) -> None:
+        try:
+            await self._service._serve()
+        except Exception:
+            # The service has said what it was, and has told the app.
+            self._service.set_shutdown()
+
+    def stop(self) -> None:
+        """Do nothing: the service has shut down."""
+
+
 class ConsumerThread(faust_aiokafka.AIOKafkaConsumerThread):
-    """Consumer thread whose aiokafka consumer returns folds."""
+    """Faust's consumer thread, whose aiokafka consumer returns folds, without a thread.
+
+    It runs on the main loop. Small folds cost less than carrying them from thread to thread, and
+    two threads at work would wait for the interpreter all the time; large ones are opened in
+    threads that hold it hardly ever.
+    """
+
+    Worker = LoopWorker  # type: ignore[assignment]  # what Faust does with it, both can
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
@@ -74,23 +106,28 @@ class ConsumerThread(faust_aiokafka.AIOKafkaConsumerThread):
         # stall, so the wait must be short (Faust fixes it at 1500 ms).
         consumer._fetch_max_wait_ms = host.fetch_max_wait_ms
         consumer._isolation_level = host.isolation_level
-        consumer._key_deserializer = FoldDecoder(host.decoders, host.max_batch_bytes)
+        consumer._key_deserializer = FoldDecoder(host.decoders, host.max_batch_bytes, aside=True)
         return consumer
 
+    async def _gather_remaining_tasks(self) -> None:
+        """Leave the tasks of the loop alone: it goes on."""
+
     async def getmany(self, active_partitions: Any, timeout: float) -> Any:  # noqa: ASYNC109
-        """Fetch, asked for without Faust's queue of calls: that makes tasks on its way."""
+        """Fetch, without Faust's queue of calls: that makes tasks on its way."""
         consumer = self._ensure_consumer()
-        fetch = self._fetch_records(
-            consumer, active_partitions, timeout=timeout, max_records=consumer._max_poll_records
-        )
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(fetch, self.thread_loop))
+        if not self.consumer.flow_active:
+            return {}
+        if consumer._closed or consumer._fetcher._closed:
+            raise ConsumerStoppedError
+        with consumer._fetcher._subscriptions.fetch_context():
+            return await take_folds(consumer, active_partitions, timeout)
 
 
 class Consumer(faust_aiokafka.Consumer):
     """Faust consumer of folds; offsets are committed by checkpoints only."""
 
     def _new_consumer_thread(self) -> ConsumerThread:
-        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+        return ConsumerThread(self, loop=self.loop, thread_loop=self.loop, beacon=self.beacon)
 
     def _to_message(self, tp: TP, record: Fold) -> ConsumerMessage:
         return ConsumerMessage(

@@ -4,12 +4,16 @@ aiokafka builds one Python object a record (1.7 us each). Its fetcher hands ever
 partition to the class `PartitionRecords`; this module puts a class in front of it that unpacks
 the whole fetch into columns, in kernels that hold no GIL. Only consumers whose key deserializer
 is a `FoldDecoder` are affected.
+
+A consumer may have large fetches opened in a thread, beside what its event loop does.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
@@ -24,20 +28,33 @@ if TYPE_CHECKING:
 
 _KafkaMemoryRecords = fetcher.MemoryRecords
 _KafkaPartitionRecords = fetcher.PartitionRecords
+_KafkaFetchResult: Any = fetcher.FetchResult
+
+LARGE_FETCH = 64 * 1024
+"""Bytes of one partition from which on a fetch may be opened in a thread: some 600 payments, or a
+millisecond. Handing over less would cost more than it takes."""
 
 
 class FoldDecoder:
     """Asks for folds, and says what each topic's records are decoded into.
 
     Args:
-        decoders: for a topic, the function whose result becomes `Fold.decoded`; it runs in the
-            consumer's thread.
+        decoders: for a topic, the function whose result becomes `Fold.decoded`.
         max_batch_bytes: the most bytes that one record batch may open to.
+        aside: whether large fetches are opened in a thread, decoders included, one after the other;
+            who asks for that reads with `take_folds`.
     """
 
-    def __init__(self, decoders: Mapping[str, Callable[[Fold], Any]], max_batch_bytes: int) -> None:
+    def __init__(
+        self,
+        decoders: Mapping[str, Callable[[Fold], Any]],
+        max_batch_bytes: int,
+        *,
+        aside: bool = False,
+    ) -> None:
         self.decoders = decoders
         self.max_batch_bytes = max_batch_bytes
+        self.aside = ThreadPoolExecutor(1, "duoshou-opening") if aside else None
 
 
 class _KeptRecords:
@@ -48,6 +65,15 @@ class _KeptRecords:
         self.unpacked = _KafkaMemoryRecords(data)
         self.has_next = self.unpacked.has_next
         self.size_in_bytes = self.unpacked.size_in_bytes
+
+
+class _Opened(NamedTuple):
+    """A fold, or None at the end of a fetch; where reading goes on; what went wrong."""
+
+    fold: Fold | None
+    next_offset: int
+    last: bool
+    error: CorruptRecordException | None = None
 
 
 class folds:  # noqa: N801  (used like a function)
@@ -62,6 +88,9 @@ class folds:  # noqa: N801  (used like a function)
 
     Attributes:
         next_fetch_offset: where reading goes on.
+        done: whether all folds have been taken.
+        opening: done when the next fold has been opened in a thread; None when it will be opened
+            by whoever takes it.
     """
 
     def __init__(
@@ -76,31 +105,54 @@ class folds:  # noqa: N801  (used like a function)
         self._data = data
         self._aborted = aborted_transactions
         self._decoder = decoder
-        self._done = False
         self.next_fetch_offset = fetch_offset
+        self.done = False
+        self.opening: asyncio.Future[_Opened] | None = None
+        self._open_aside()
+
+    def _open_aside(self) -> None:
+        thread = self._decoder.aside
+        if thread is not None and len(self._data) >= LARGE_FETCH and not self.done:
+            loop = asyncio.get_running_loop()
+            self.opening = loop.run_in_executor(thread, self._open, self.next_fetch_offset)
 
     def __iter__(self) -> folds:
         return self
 
     def __next__(self) -> Fold:
-        if self._done:
+        if self.done:
             raise StopIteration
+        opening, self.opening = self.opening, None
+        opened = self._open(self.next_fetch_offset) if opening is None else opening.result()
+        if opened.error is not None:
+            raise opened.error
+        self.next_fetch_offset, self.done = opened.next_offset, opened.last
+        self._open_aside()
+        if opened.fold is None:
+            raise StopIteration
+        return opened.fold
+
+    def _open(self, begin: int) -> _Opened:
+        """Open what stands from an offset on, up to a batch that cannot be opened."""
         began = time.perf_counter()
-        begin = self.next_fetch_offset
         fetched = read(self._data, begin, self._decoder.max_batch_bytes, self._aborted)
-        self.next_fetch_offset = fetched.next_offset
+        next_offset = fetched.next_offset
         # Reading stops early at a batch that cannot be opened, and when it has opened enough.
-        self._done = fetched.refused is None and len(fetched.text) < self._decoder.max_batch_bytes
+        last = fetched.refused is None and len(fetched.text) < self._decoder.max_batch_bytes
         unreadable = []
-        if fetched.next_offset == begin:
+        if next_offset == begin:
             if fetched.refused is None:
-                raise StopIteration
-            unreadable.append(self._set_aside(fetched.refused))
+                return _Opened(None, begin, last=last)
+            try:
+                unreadable.append(self._set_aside(fetched.refused))
+            except CorruptRecordException as error:
+                return _Opened(None, begin, last=last, error=error)
+            next_offset = unreadable[-1].last_offset + 1
         fold = Fold(
             topic=self._tp.topic,
             partition=self._tp.partition,
             first_offset=begin,
-            last_offset=self.next_fetch_offset - 1,
+            last_offset=next_offset - 1,
             text=fetched.text,
             records=fetched.records,
             unreadable=unreadable,
@@ -110,7 +162,7 @@ class folds:  # noqa: N801  (used like a function)
             fold.decoded = decode(fold)
         fold.decoded_at = time.perf_counter()
         fold.decode_seconds = fold.decoded_at - began
-        return fold
+        return _Opened(fold, next_offset, last=last)
 
     def _set_aside(self, refused: WireError) -> UnreadableBatch:
         """Pass a batch that cannot be opened, keeping its bytes.
@@ -121,7 +173,6 @@ class folds:  # noqa: N801  (used like a function)
         """
         for batch in split(self._data):
             if batch.base_offset == refused.base_offset and batch.crc_holds:
-                self.next_fetch_offset = batch.next_offset
                 bomb = isinstance(refused, DecompressionBomb)
                 return UnreadableBatch(
                     first_offset=batch.base_offset,
@@ -159,7 +210,63 @@ def _partition_records(
     )
 
 
+class _FetchResult(_KafkaFetchResult):  # type: ignore[misc]  # aiokafka has no types
+    """aiokafka's FetchResult, which gives nothing while its next fold is being opened."""
+
+    _partition_records: Any
+
+    def getall(self, max_records: int | None = None) -> list[Any]:
+        records = self._partition_records
+        if not isinstance(records, folds):
+            taken: list[Any] = super().getall(max_records)
+            return taken
+        if not self.check_assignment(self._topic_partition):
+            return []
+        if records.opening is not None and not records.opening.done():
+            return []
+        fold = next(records, None)
+        self._update_position()
+        if records.done:
+            self._partition_records = None
+        return [] if fold is None else [fold]
+
+
+async def take_folds(consumer: Any, partitions: Any, timeout_s: float) -> dict[Any, list[Fold]]:
+    """Return folds that have come and are open, at most one of each partition; wait for some.
+
+    Args:
+        consumer: an aiokafka consumer that returns folds.
+        partitions: take those of these only; None or empty for all.
+        timeout_s: seconds to wait for, if there are none.
+
+    Raises:
+        KafkaError: what the consumer has met with.
+    """
+    incoming = consumer._fetcher
+    until = time.monotonic() + timeout_s
+    while True:
+        taken: dict[Any, list[Fold]] = await incoming.fetched_records(partitions, timeout=0)
+        left = until - time.monotonic()
+        if taken or left <= 0 or incoming._closed:
+            return taken
+        come = incoming._create_fetch_waiter()
+        opening = [
+            fetched.opening
+            for tp, result in incoming._records.items()
+            if isinstance(fetched := getattr(result, "_partition_records", None), folds)
+            and fetched.opening is not None
+            # What nobody takes stays there: a changelog that has been recovered.
+            and (not partitions or tp in partitions)
+        ]
+        await asyncio.wait([come, *opening], timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        if come.done():
+            come.result()
+        else:
+            come.cancel()
+
+
 def install() -> None:
     """Put folds in front of aiokafka's records; calling it again changes nothing."""
     fetcher.MemoryRecords = _KeptRecords
     fetcher.PartitionRecords = _partition_records
+    fetcher.FetchResult = _FetchResult

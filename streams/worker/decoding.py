@@ -1,4 +1,4 @@
-"""What the payments topic's folds are decoded into, in the consumer's thread."""
+"""What the payments topic's folds are decoded into."""
 
 from __future__ import annotations
 

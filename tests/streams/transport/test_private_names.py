@@ -16,7 +16,7 @@ from faust.transport.drivers import aiokafka as driver
 from mode.services import Service
 from mode.threads import ServiceThread
 
-from streams.transport.fetching import _KafkaPartitionRecords
+from streams.transport.fetching import _KafkaFetchResult, _KafkaPartitionRecords
 
 PARAMETERS = {
     driver.Consumer._new_consumer_thread: ["self"],
@@ -25,13 +25,6 @@ PARAMETERS = {
     driver.AIOKafkaConsumerThread.commit: ["self", "offsets"],
     driver.AIOKafkaConsumerThread.getmany: ["self", "active_partitions", "timeout"],
     driver.AIOKafkaConsumerThread._ensure_consumer: ["self"],
-    driver.AIOKafkaConsumerThread._fetch_records: [
-        "self",
-        "consumer",
-        "active_partitions",
-        "timeout",
-        "max_records",
-    ],
     driver.Producer._settings_extra: ["self"],
     driver.Producer._new_producer: ["self", "transactional_id"],
     Service.wait_first: ["self", "coros", "timeout"],
@@ -83,8 +76,18 @@ def test_a_function_still_takes_the_parameters_we_rely_on(function: object) -> N
         ),
         (AIOKafkaConsumer.start, ["_fetch_max_wait_ms", "_isolation_level", "_key_deserializer"]),
         (fetcher.Fetcher._proc_fetch_request, ["MemoryRecords(", "PartitionRecords("]),
-        (fetcher.FetchResult.getall, ["_partition_records"]),
-        (fetcher.FetchResult.check_assignment, ["next_fetch_offset"]),
+        (
+            _KafkaFetchResult.getall,
+            ["_partition_records", "check_assignment(", "_update_position()"],
+        ),
+        (_KafkaFetchResult.check_assignment, ["next_fetch_offset"]),
+        (fetcher.Fetcher._proc_fetch_request, ["FetchResult("]),
+        (fetcher.Fetcher.fetched_records, ["type(res_or_error) is FetchResult", "has_more()"]),
+        (
+            fetcher.Fetcher._fetch_requests_routine,
+            ["in self._fetch_waiters", "self._notify(waiter)"],
+        ),
+        (fetcher.Fetcher._create_fetch_waiter, ["self._fetch_waiters.add("]),
         (
             MessageBatch,
             ["_builder.record_count", "_builder._build", "_builder._set_producer_state"],
@@ -93,8 +96,15 @@ def test_a_function_still_takes_the_parameters_we_rely_on(function: object) -> N
             Consumer._drain_messages,
             ["self.wait_first(", "callback(message), self.suspend_flow.wait()", "self.sleep(0)"],
         ),
-        (driver.AIOKafkaConsumerThread.getmany, ["_ensure_consumer()", "_max_poll_records"]),
-        (ServiceThread, ["self.thread_loop"]),
+        (driver.AIOKafkaConsumerThread.getmany, ["_ensure_consumer()", "_fetch_records"]),
+        (
+            driver.AIOKafkaConsumerThread._fetch_records,
+            ["flow_active", "fetcher._closed", "fetch_context()", "fetched_records("],
+        ),
+        (ServiceThread.start, ["self.Worker(self)", "self._thread.start()"]),
+        (ServiceThread.stop, ["self._thread.stop()"]),
+        (ServiceThread._serve, ["self._gather_remaining_tasks()"]),
+        (ServiceThread._start_thread, ["self._serve()", "self.set_shutdown()"]),
         (Stream._py_aiter, ["chan.queue"]),
         (asyncio.Queue._put, ["self._queue.append"]),
         (App._on_partitions_assigned, ["on_partitions_assigned"]),
