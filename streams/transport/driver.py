@@ -93,7 +93,7 @@ class ConsumerThread(faust_aiokafka.AIOKafkaConsumerThread):
 
     It runs on the main loop. Small folds cost less than carrying them from thread to thread, and
     two threads at work would wait for the interpreter all the time; large ones are opened in
-    threads that hold it hardly ever.
+    a thread that hardly ever holds it.
     """
 
     Worker = LoopWorker  # type: ignore[assignment]  # what Faust does with it, both can

@@ -25,6 +25,8 @@ from streams.transport.fetching import (
 from streams.wire.encode import encode_messages
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from streams.transport.fold import Fold
 
 PAYMENTS, CHANGELOG = TopicPartition("payments", 0), TopicPartition("rows", 0)
@@ -57,10 +59,15 @@ def fetch_of(*partitions: TopicPartition) -> tuple[Any, SubscriptionState]:
 
 
 def came(
-    consumer: Any, subscriptions: SubscriptionState, tp: TopicPartition, data: bytes, **how: Any
+    consumer: Any,
+    subscriptions: SubscriptionState,
+    tp: TopicPartition,
+    data: bytes,
+    decoders: Mapping[str, Callable[[Fold], Any]] | None = None,
+    max_batch_bytes: int = MOST,
 ) -> Any:
     """Let a fetch come, as aiokafka does when the broker has answered."""
-    decoder = FoldDecoder({}, MOST, aside=True) if not how else FoldDecoder(aside=True, **how)
+    decoder = FoldDecoder(decoders or {}, max_batch_bytes, aside=True)
     records = fetcher.PartitionRecords(
         tp, _KeptRecords(data), [], 0, decoder, None, False, fetcher.READ_UNCOMMITTED
     )
@@ -119,9 +126,7 @@ async def test_a_fetch_that_opens_to_more_than_may_be_open_comes_in_several_fold
     data = b"".join(
         place.to_bytes(8, "big") + bytes(batch._build())[8:] for place, batch in enumerate(batches)
     )
-    records = came(
-        consumer, subscriptions, PAYMENTS, data, decoders={}, max_batch_bytes=100 * len(VALUE)
-    )
+    records = came(consumer, subscriptions, PAYMENTS, data, max_batch_bytes=100 * len(VALUE))
     taken: list[Fold] = []
     while sum(len(fold) for fold in taken) < 200:
         taken += (await take_folds(consumer, {PAYMENTS}, 5.0))[PAYMENTS]

@@ -75,13 +75,15 @@ def test_a_function_still_takes_the_parameters_we_rely_on(function: object) -> N
             ["_fetch_max_wait_ms", "_isolation_level", "_key_deserializer"],
         ),
         (AIOKafkaConsumer.start, ["_fetch_max_wait_ms", "_isolation_level", "_key_deserializer"]),
-        (fetcher.Fetcher._proc_fetch_request, ["MemoryRecords(", "PartitionRecords("]),
+        (
+            fetcher.Fetcher._proc_fetch_request,
+            ["MemoryRecords(", "PartitionRecords(", "FetchResult("],
+        ),
         (
             _KafkaFetchResult.getall,
             ["_partition_records", "check_assignment(", "_update_position()"],
         ),
         (_KafkaFetchResult.check_assignment, ["next_fetch_offset"]),
-        (fetcher.Fetcher._proc_fetch_request, ["FetchResult("]),
         (fetcher.Fetcher.fetched_records, ["type(res_or_error) is FetchResult", "has_more()"]),
         (
             fetcher.Fetcher._fetch_requests_routine,
@@ -101,6 +103,7 @@ def test_a_function_still_takes_the_parameters_we_rely_on(function: object) -> N
             driver.AIOKafkaConsumerThread._fetch_records,
             ["flow_active", "fetcher._closed", "fetch_context()", "fetched_records("],
         ),
+        (ServiceThread, ["self.thread_loop = thread_loop or "]),
         (ServiceThread.start, ["self.Worker(self)", "self._thread.start()"]),
         (ServiceThread.stop, ["self._thread.stop()"]),
         (ServiceThread._serve, ["self._gather_remaining_tasks()"]),
