@@ -138,6 +138,18 @@ def allocate(n: int) -> Events:
     )
 
 
+def places_of(outcomes: NDArray[np.uint8], outcome: Outcome) -> list[int]:
+    """Return where an outcome stands. Of most there is none, which the bytes say fastest.
+
+    >>> places_of(np.array([1, 5, 1, 5], np.uint8), Outcome.RELAYED)
+    [1, 3]
+    """
+    if outcome not in outcomes.tobytes():
+        return []
+    found: list[int] = np.flatnonzero(outcomes == outcome).tolist()
+    return found
+
+
 def currency_index(code: str) -> int:
     """Return the number that stands for a currency of three capital letters in kernels.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, cast
 
 import numpy as np
 
-from features.events import Outcome, currency_code, currency_index
+from features.events import Outcome, currency_code, currency_index, places_of
 from features.hashing import hash_of
 from features.layout import ROW
 from features.pages import Duplicates, read_page
@@ -43,6 +43,8 @@ SKEW_MS: Final = 5 * 60_000
 HORIZON_MS: Final = 24 * 3_600_000
 
 CLOCK_SCHEMA_VERSION: Final = 1
+
+_RELAYED: Final = Outcome.RELAYED
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +238,7 @@ class Partition:
         self._on_updates = on_updates
         cursor = self._cursor
         cursor[:] = (0, -1, 0, n)
-        relayed = np.flatnonzero(events.outcome == Outcome.RELAYED).tolist()
-        for stop in (*relayed, n):
+        for stop in (*places_of(events.outcome, _RELAYED), n):
             # A relayed event may have brought a merchant and its row.
             self._rows.prepare(n)
             keys, table, seen = self._rows.keys, self._rows.table, self._duplicates.seen

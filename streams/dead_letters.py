@@ -30,6 +30,10 @@ SENTENCES = {
 }
 
 
+_COUNTED = bytes(range(Outcome.CONFLICT))
+"""Outcomes that make no dead letter, nearly always all of them."""
+
+
 class DeadLetter(NamedTuple):
     """One record for the topic `dead-letters`.
 
@@ -59,6 +63,8 @@ def dead_letters(fold: Fold) -> list[DeadLetter]:
     """Return the dead letters of an applied fold, in log order; unreadable batches come first."""
     letters = batch_letters(fold)
     outcomes = fold.decoded.events.outcome
+    if not outcomes.tobytes().translate(None, _COUNTED):
+        return letters
     sentences = {refusal.index: refusal.sentence for refusal in fold.decoded.refusals}
     dead = (outcomes >= Outcome.CONFLICT) & (outcomes != Outcome.MISROUTED)
     for i in np.flatnonzero(dead):

@@ -64,6 +64,9 @@ DEAD_LETTER_REASONS: Final = (
     "decompression_bomb",
 )
 
+_PAYMENT: Final = int(Kind.PAYMENT)
+_APPLIED: Final = int(Outcome.APPLIED)
+
 _BATCH_BUCKETS: Final = (1, 10, 100, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000)
 _STAGE_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 _WRITE_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -313,10 +316,15 @@ class Metrics(RelayedMetrics, ShadowMetrics):
         Raises:
             ValueError: a value that is no kind or no outcome.
         """
-        self._batch_events.observe(len(kinds))
-        counts = np.bincount(kinds.astype(np.intp) * 256 + outcomes)
-        for code in np.flatnonzero(counts):
-            self.count_events(int(code) >> 8, int(code) & 255, int(counts[code]))
+        n = len(kinds)
+        self._batch_events.observe(n)
+        # Most small batches are nothing else, which their bytes say faster than NumPy.
+        if kinds.tobytes().count(_PAYMENT) == n == outcomes.tobytes().count(_APPLIED):
+            self.count_events(_PAYMENT, _APPLIED, n)
+        else:
+            counts = np.bincount(kinds.astype(np.intp) * 256 + outcomes)
+            for code in np.flatnonzero(counts):
+                self.count_events(int(code) >> 8, int(code) & 255, int(counts[code]))
         self.progressed()
 
     def count_events(self, kind: int, outcome: int, n: int = 1) -> None:

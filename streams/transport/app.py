@@ -34,8 +34,25 @@ LARGE_FOLD = 2_000
 MOST_WAIT_S = 0.1
 """Most seconds for which the next fetch waits for the folds of the last one."""
 
+FOLDS_AT_ONCE = 4
+"""Small folds that are handed on in one turn of the loop: Faust's turn before each would let the
+next fetch go first, half a millisecond in which they wait."""
+
 FETCH_BYTES = 1024 * 1024
 """Most bytes of one partition in one fetch: some 10,000 compressed payments."""
+
+
+class QuietMonitor(faust.Monitor):
+    """Faust's own statistics without those of each message, which nobody reads."""
+
+    def on_message_in(self, tp: TP, offset: int, message: Any) -> None:
+        """Count nothing."""
+
+    def on_stream_event_in(self, tp: TP, offset: int, stream: Any, event: Any) -> None:
+        """Count nothing."""
+
+    def track_tp_end_offset(self, tp: TP, offset: int) -> None:
+        """Keep nothing."""
 
 
 class FoldSchema(faust.Schema[Any, Any]):
@@ -97,16 +114,27 @@ class FoldApp(faust.App):
         """Hand on the folds of a stream until it ends; see `fold_agent`."""
         queue = stream.channel.queue
         self._queues.append(queue)
+
+        async def hand_on(event: Any) -> None:
+            if queue.empty():
+                self._taken.set()
+            try:
+                await process(event.value, event.message.generation_id)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                end_process(f"{topic}-{event.value.partition} could not be processed", error)
+
         try:
             async for event in stream.noack().events():
-                if queue.empty():
-                    self._taken.set()
-                try:
-                    await process(event.value, event.message.generation_id)
-                except asyncio.CancelledError:
-                    raise
-                except Exception as error:
-                    end_process(f"{topic}-{event.value.partition} could not be processed", error)
+                await hand_on(event)
+                for _ in range(FOLDS_AT_ONCE - 1):
+                    if self._behind or queue.empty() or not self.flow_control.is_active():
+                        break
+                    event = queue.get_nowait()
+                    # As Faust does: what comes from an earlier assignment is nobody's any more.
+                    if event.message.generation_id == self.consumer_generation_id:
+                        await hand_on(event)
         finally:
             self._queues.remove(queue)
             self._taken.set()
@@ -230,6 +258,7 @@ def faust_options(settings: Settings) -> dict[str, Any]:
         "broker": [f"batches://{server}" for server in settings.bootstrap_servers.split(",")],
         "broker_credentials": _credentials(settings.security),
         "autodiscover": False,
+        "Monitor": QuietMonitor,
         "datadir": settings.data_directory / "faust",
         "web_enabled": False,
         "topic_partitions": settings.partitions,

@@ -10,10 +10,8 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from features.calendar import load_zone
-from features.events import Events, Outcome
+from features.events import Events, Outcome, places_of
 from scorers.evaluation import Updates
 from scorers.partition import Partition
 from streams.decode.routing import mark_misrouted
@@ -31,6 +29,8 @@ if TYPE_CHECKING:
 
 RELAYED_AT_ONCE = 200
 """Relayed events, some hundred microseconds each, between two looks at everything else."""
+
+_RELAYED = Outcome.RELAYED
 
 
 class Effects(NamedTuple):
@@ -71,15 +71,13 @@ class FoldApplier:
     def stretches(self, holding: Holding, fold: Fold, effects: Effects) -> Iterator[None]:
         """Apply a fold, and pause after every `RELAYED_AT_ONCE` relayed events."""
         events, text = fold.decoded.events, fold.decoded.text
-        relayed = np.flatnonzero(events.outcome == Outcome.RELAYED)[
-            RELAYED_AT_ONCE::RELAYED_AT_ONCE
-        ]
-        for start, stop in pairwise([0, *relayed.tolist(), len(events.offset)]):
+        relayed = places_of(events.outcome, _RELAYED)[RELAYED_AT_ONCE::RELAYED_AT_ONCE]
+        for start, stop in pairwise([0, *relayed, len(events.offset)]):
             if start:
                 yield
             part = slice(start, stop)
             holding.partition.apply(
-                Events._make(column[part] for column in events) if len(relayed) else events,
+                Events._make(column[part] for column in events) if relayed else events,
                 text,
                 partial(_keep, effects.updates, start),
                 partial(self._apply_relayed, holding, fold, effects.outputs, start),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from streams.ending import end_process
+from streams.transport.begun import Begun
 from streams.wire.encode import encode_messages
 
 if TYPE_CHECKING:
@@ -26,6 +27,16 @@ class _Posted(NamedTuple):
     messages: Sequence[Message]
     done: asyncio.Future[None]
     acknowledged: Callable[[], None] | None
+    written: Begun | None
+    """For what found its lane idle: it is being written already."""
+
+
+class _Lane:
+    """What waits for one output partition, and whether anything does."""
+
+    def __init__(self) -> None:
+        self.waiting: asyncio.Queue[_Posted] = asyncio.Queue(LANE)
+        self.idle = True
 
 
 class Outbox:
@@ -50,7 +61,7 @@ class Outbox:
         self._compression = compression
         self.linger_s = 0.0
         self._owed: defaultdict[Source, set[asyncio.Future[None]]] = defaultdict(set)
-        self._lanes: dict[tuple[str, int], asyncio.Queue[_Posted]] = {}
+        self._lanes: dict[tuple[str, int], _Lane] = {}
         self._senders: list[asyncio.Task[None]] = []
 
     async def publish(
@@ -61,7 +72,9 @@ class Outbox:
         messages: Sequence[Message],
         acknowledged: Callable[[], None] | None = None,
     ) -> None:
-        """Queue messages; waits only while `LANE` others wait in front of them.
+        """Write messages, or queue them while the broker has not acknowledged those in front.
+
+        Waits only while `LANE` others are queued.
 
         Args:
             source: what they came from: a partition of `payments` by its number, of another
@@ -75,41 +88,64 @@ class Outbox:
             return
         lane = self._lanes.get((topic, partition))
         if lane is None:
-            lane = self._lanes[topic, partition] = asyncio.Queue(LANE)
+            lane = self._lanes[topic, partition] = _Lane()
             self._senders.append(asyncio.create_task(self._send(topic, partition, lane)))
         owed = self._owed[source]
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         owed.add(done)
         done.add_done_callback(owed.discard)
-        await lane.put(_Posted(messages, done, acknowledged))
-
-    async def _send(self, topic: str, partition: int, lane: asyncio.Queue[_Posted]) -> None:
-        """Write what comes into a lane, in its order, for ever."""
-        while True:
-            posted = [await lane.get()]
-            if self.linger_s:
-                await asyncio.sleep(self.linger_s)
-            while not lane.empty():
-                posted.append(lane.get_nowait())
-            messages = [message for each in posted for message in each.messages]
+        written = None
+        if lane.idle and not self.linger_s:
+            # In this turn of the loop: whoever waits for it need not wait for the other folds too.
             try:
-                await self._write(topic, partition, messages)
+                written = Begun(self._write(topic, partition, messages))
+            except Exception as error:
+                _end(topic, partition, error)
+        lane.idle = False
+        await lane.waiting.put(_Posted(messages, done, acknowledged, written))
+
+    async def _send(self, topic: str, partition: int, lane: _Lane) -> None:
+        """See what is written through to its acknowledgement, and write what waits, for ever."""
+        waiting = lane.waiting
+        while True:
+            lane.idle = waiting.empty()
+            posted = [await waiting.get()]
+            written = posted[0].written
+            try:
+                if written is None:
+                    await self._gather(posted, waiting)
+                    messages = [message for each in posted for message in each.messages]
+                    written = Begun(self._write(topic, partition, messages))
+                for future in await written:
+                    await future
             except asyncio.CancelledError:
                 raise
             except Exception as error:
-                end_process(f"records could not be written to {topic}-{partition}", error)
+                _end(topic, partition, error)
             for each in posted:
                 if not each.done.done():
                     each.done.set_result(None)
                 if each.acknowledged is not None:
                     each.acknowledged()
 
-    async def _write(self, topic: str, partition: int, messages: Sequence[Message]) -> None:
+    async def _gather(self, posted: list[_Posted], waiting: asyncio.Queue[_Posted]) -> None:
+        """Add all that waits, and what comes while a lane lingers, to what leaves next."""
+        if self.linger_s:
+            await asyncio.sleep(self.linger_s)
+        while not waiting.empty():
+            posted.append(waiting.get_nowait())
+
+    async def _write(
+        self, topic: str, partition: int, messages: Sequence[Message]
+    ) -> list[asyncio.Future[Any]]:
+        """Hand messages to the producer; each of what it returns is a batch to be acknowledged."""
         batches = encode_messages(messages, compression=self._compression)
-        written = [await self._producer().send_batch(batch, topic, partition) for batch in batches]
-        for future in written:
-            await future
+        return [await self._producer().send_batch(batch, topic, partition) for batch in batches]
 
     def owed(self, source: Source) -> set[asyncio.Future[None]]:
         """Return what has been published from an input partition and is not acknowledged."""
         return set(self._owed[source])
+
+
+def _end(topic: str, partition: int, error: Exception) -> None:
+    end_process(f"records could not be written to {topic}-{partition}", error)

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-TURNS_TO_SOCKET = 8
-"""Turns of the event loop, at most, in which a batch comes from the outbox to its socket."""
+TURNS_TO_SOCKET = 4
+"""Turns of the event loop in which a batch comes from the producer to its socket, at most."""
 
 
 class PaymentProcessor:
@@ -175,9 +175,6 @@ class PaymentProcessor:
             await self._app.outbox.publish(holding.number, name, 0, messages)
 
     async def _set_aside(self, holding: Holding, fold: Fold, of_relayed: list[DeadLetter]) -> None:
-        worst = fold.decoded.events.outcome.max(initial=0)
-        if worst < Outcome.CONFLICT and not fold.unreadable and not of_relayed:
-            return
         letters = [*dead_letters(fold), *of_relayed]
         if not letters:
             return

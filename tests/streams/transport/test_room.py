@@ -1,4 +1,4 @@
-"""The next fetch waits for the folds of the last one, unless the worker is behind."""
+"""How folds come to their agent, and that the next fetch waits for those of the last one."""
 
 import asyncio
 from types import SimpleNamespace
@@ -9,7 +9,7 @@ from faust.types import TP
 
 from streams.settings import Settings
 from streams.transport import app as transport
-from streams.transport.app import LARGE_FOLD, FoldApp, faust_options
+from streams.transport.app import FOLDS_AT_ONCE, LARGE_FOLD, FoldApp, faust_options
 
 
 @pytest.fixture
@@ -22,17 +22,19 @@ def app() -> FoldApp:
 
 
 class Stream:
-    """What Faust hands an agent: events behind a queue."""
+    """What Faust hands an agent: events behind a queue; `given` says how many it has handed out."""
 
     def __init__(self) -> None:
         self.queue: asyncio.Queue[Any] = asyncio.Queue()
         self.channel = self
+        self.given = 0
 
     def noack(self) -> "Stream":
         return self
 
     async def events(self) -> Any:
         while (event := await self.queue.get()) is not None:
+            self.given += 1
             yield event
 
 
@@ -40,8 +42,9 @@ def fold_of(records: int) -> Any:
     return SimpleNamespace(first_offset=100, last_offset=100 + records - 1)
 
 
-def event(tp: TP | None = None) -> Any:
-    return SimpleNamespace(value=fold_of(1), message=SimpleNamespace(generation_id=1, tp=tp))
+def event(tp: TP | None = None, generation: int = 1) -> Any:
+    message = SimpleNamespace(generation_id=generation, tp=tp)
+    return SimpleNamespace(value=fold_of(1), message=message)
 
 
 async def at_work_on_the_first_of_two(app: FoldApp) -> asyncio.Future[None]:
@@ -97,6 +100,53 @@ async def test_a_fold_waits_until_its_agent_takes_it(app: FoldApp) -> None:
     assert taken == [(False, True), (False, False)]
     stream.queue.put_nowait(None)
     await asyncio.wait_for(agent, 5)
+
+
+@pytest.mark.parametrize(
+    ("records", "flows", "by_faust"),
+    [(1, True, 2), (LARGE_FOLD, True, FOLDS_AT_ONCE + 1), (1, False, FOLDS_AT_ONCE + 1)],
+    ids=["small", "behind", "suspended"],
+)
+async def test_small_folds_that_came_together_are_handed_on_together(
+    app: FoldApp, records: int, by_faust: int, *, flows: bool
+) -> None:
+    stream, dealt_with = Stream(), []
+    app.consumer_generation_id = 1
+    if flows:
+        app.flow_control.resume()
+    app.fetched({0: [fold_of(records)]})
+
+    async def process(fold: Any, generation: int) -> None:
+        dealt_with.append(fold)
+
+    came = [event() for _ in range(FOLDS_AT_ONCE + 1)]
+    for each in came:
+        stream.queue.put_nowait(each)
+    agent = asyncio.ensure_future(app.handle_folds(stream, "payments", process))
+    await asyncio.sleep(0.001)
+    assert dealt_with == [each.value for each in came]
+    assert stream.given == by_faust
+    agent.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await agent
+
+
+async def test_a_fold_of_an_earlier_assignment_is_not_handed_on(app: FoldApp) -> None:
+    stream, dealt_with = Stream(), []
+    app.consumer_generation_id = 2
+    app.flow_control.resume()
+
+    async def process(fold: Any, generation: int) -> None:
+        dealt_with.append(generation)
+
+    for generation in (2, 1, 2):
+        stream.queue.put_nowait(event(generation=generation))
+    agent = asyncio.ensure_future(app.handle_folds(stream, "payments", process))
+    await asyncio.sleep(0.001)
+    assert dealt_with == [2, 2]
+    agent.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await agent
 
 
 async def test_an_agent_that_has_ended_keeps_nobody_waiting(

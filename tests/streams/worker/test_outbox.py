@@ -43,6 +43,23 @@ async def test_what_is_published_is_owed_until_the_broker_has_it() -> None:
     assert told == ["acknowledged"]
 
 
+async def test_what_finds_its_lane_idle_is_written_before_the_loop_turns() -> None:
+    broker = SlowBroker()
+    outbox = Outbox(lambda: broker, "none")  # type: ignore[arg-type,return-value]
+    for partition in range(2):
+        await outbox.publish(0, "out", partition, A_MESSAGE)
+    await outbox.publish(0, "out", 1, A_MESSAGE)
+    assert [partition for _, partition, _ in broker.taken] == [0, 1]
+
+    for future in list(broker.futures):
+        future.set_result(None)
+    await asyncio.sleep(0.01)
+    broker.futures[2].set_result(None)
+    await asyncio.sleep(0.01)
+    await outbox.publish(0, "out", 1, A_MESSAGE)
+    assert [partition for _, partition, _ in broker.taken] == [0, 1, 1, 1]
+
+
 async def test_what_is_published_is_owed_before_the_producer_has_taken_it() -> None:
     broker = SlowBroker()
     broker.open.clear()
@@ -80,7 +97,7 @@ async def test_a_full_lane_makes_only_its_own_payments_wait() -> None:
     outbox = Outbox(lambda: broker, "none")  # type: ignore[arg-type,return-value]
 
     async def fill() -> None:
-        for _ in range(3 * LANE):
+        for _ in range(2 * LANE):
             await outbox.publish(0, "out", 0, A_MESSAGE)
 
     filling = asyncio.create_task(fill())
@@ -114,4 +131,14 @@ async def test_a_refused_batch_ends_the_process(monkeypatch: Any) -> None:
     await asyncio.sleep(0)
     broker.futures[0].set_exception(RuntimeError("refused"))
     await asyncio.sleep(0.01)
+    assert ended == ["records could not be written to out-7"]
+
+
+async def test_a_producer_that_has_failed_ends_the_process(monkeypatch: Any) -> None:
+    def failed() -> Any:
+        raise RuntimeError("failed")
+
+    ended: list[str] = []
+    monkeypatch.setattr(module, "end_process", lambda sentence, error: ended.append(sentence))
+    await Outbox(failed, "none").publish(0, "out", 7, A_MESSAGE)
     assert ended == ["records could not be written to out-7"]
