@@ -1,11 +1,16 @@
-"""How a worker or a trainer ends when it must not go on."""
+"""How a process ends when it must not go on, or is told to end."""
 
 from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
-from typing import NoReturn
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 logger = logging.getLogger(__name__)
 
@@ -27,3 +32,24 @@ def end_process(sentence: str, error: BaseException | None = None) -> NoReturn:
     logging.shutdown()
     sys.stderr.flush()
     os._exit(EXIT_CODE)
+
+
+@contextmanager
+def unwound_by_sigterm() -> Iterator[None]:
+    """Inside the block, let SIGTERM leave it as an exception does: what was started is ended.
+
+    A second one is ignored: whoever is in a hurry has SIGKILL.
+
+    Raises:
+        SystemExit: SIGTERM has come; with the exit code that shells give it, 143.
+    """
+
+    def unwind(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, unwind)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from streams.commands.brokers import Broker, running
 from streams.commands.options import AsJson, BootstrapServers, Config, command_app, settings_for
+from streams.ending import unwound_by_sigterm
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -139,6 +140,7 @@ def _bench(
     import uuid
 
     with contextlib.ExitStack() as stack:
+        stack.enter_context(unwound_by_sigterm())
         servers = bootstrap_servers or stack.enter_context(running(broker))
         embedded = bootstrap_servers is None and broker is Broker.EMBEDDED
         settings = settings_for(

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from streams.commands.brokers import Broker, running
 from streams.commands.options import AsJson, BootstrapServers, Config, command_app, settings_for
+from streams.ending import unwound_by_sigterm
 
 if TYPE_CHECKING:
     from streams.demo.session import Summary
@@ -38,6 +39,7 @@ def demo(
     with contextlib.ExitStack() as stack:
         from streams.demo.lenders import LENDERS
 
+        stack.enter_context(unwound_by_sigterm())
         servers = bootstrap_servers or stack.enter_context(running(broker))
         settings = settings_for(
             context,

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from rich.console import Console
 
 from streams.demo.lenders import LENDERS
@@ -41,3 +46,37 @@ def test_a_demo_shows_limits_and_decisions_and_counts_them(
     assert shown[-1].moves[0].merchant_id in picture
     assert shown[-1].answers[0].merchant_id in picture
     assert len(picture.splitlines()) <= 23
+
+
+def children_of(pid: int) -> set[int]:
+    """Return the processes that a process has started and that still run."""
+    found = set()
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            # Behind the name, which may hold anything: state and parent.
+            state, parent = status.read_text().rpartition(")")[2].split()[:2]
+        except OSError:
+            continue
+        if int(parent) == pid and state != "Z":
+            found.add(int(status.parent.name))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc to see children in")
+def test_a_demo_that_is_told_to_end_leaves_no_process_behind() -> None:
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "streams.commands.main", "demo", "--duration", "60", "--json"],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        children: set[int] = set()
+        until = time.monotonic() + 60.0
+        while len(children) < 2 and time.monotonic() < until and demo.poll() is None:
+            time.sleep(0.1)
+            children = children_of(demo.pid)
+        assert len(children) >= 2, "a broker and a worker"
+        demo.send_signal(signal.SIGTERM)
+        assert demo.wait(timeout=60) == 128 + signal.SIGTERM
+        assert [pid for pid in children if Path(f"/proc/{pid}").exists()] == []
+    finally:
+        demo.kill()
