@@ -41,9 +41,9 @@ def run_service(
     logging.basicConfig(level=settings.log_level, format=LOG_FORMAT)
     # At DEBUG numba writes every instruction it compiles: a minute and megabytes a start.
     logging.getLogger("numba").setLevel(logging.WARNING)
-    # Three threads hand folds to each other: none may keep the others waiting 5 ms for its turn.
+    # A thread that has opened a fetch or encoded rows must not wait 5 ms for its turn.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    # For this thread's loop and for the consumer's, which Faust makes by the same policy.
+    # For the loop that Faust makes.
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     with serve(page, settings.metrics_port, settings.metrics_host) as server:
         logging.getLogger(__name__).info(

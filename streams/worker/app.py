@@ -19,7 +19,7 @@ from streams.worker.checkpoint import Checkpointer
 from streams.worker.decoding import decode_fold
 from streams.worker.delay import log_delay_ms
 from streams.worker.effects import partition_maker
-from streams.worker.memory import give_back_memory
+from streams.worker.memory import freeze_survivors, give_back_memory
 from streams.worker.outbox import Outbox
 from streams.worker.payments import PaymentProcessor
 from streams.worker.relay import EventRelay
@@ -199,6 +199,7 @@ def _background(app: App) -> Any:
             app.relay.run(),
             report_partitions(app),
             reread_stalled(app),
+            freeze_survivors(),
         ]
         if app.settings.ticks:
             tasks.append(publish_ticks(app))
