@@ -29,7 +29,6 @@ SENTENCES = {
     " check that amount is in minor units",
 }
 
-
 _COUNTED = bytes(range(Outcome.CONFLICT))
 """Outcomes that make no dead letter, nearly always all of them."""
 

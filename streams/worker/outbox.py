@@ -110,13 +110,14 @@ class Outbox:
         while True:
             lane.idle = waiting.empty()
             posted = [await waiting.get()]
-            written = posted[0].written
             try:
-                if written is None:
+                if posted[0].written is not None:
+                    written = await posted[0].written
+                else:
                     await self._gather(posted, waiting)
                     messages = [message for each in posted for message in each.messages]
-                    written = Begun(self._write(topic, partition, messages))
-                for future in await written:
+                    written = await self._write(topic, partition, messages)
+                for future in written:
                     await future
             except asyncio.CancelledError:
                 raise
