@@ -130,6 +130,8 @@ class Book(NamedTuple):
     shadows: Shadows
     stopped: NDArray[np.bool_]
     """For each policy, whether no limit of it may rise."""
+    held: NDArray[np.int64]
+    """For each policy, how many evaluations have held a raise back (`raises.HeldBack`)."""
 
 
 def new_scratch() -> Scratch:
@@ -245,6 +247,7 @@ def evaluate(
     limit, waits = _anew(row, held_out, pd, previous, version, raised_at, standing, policy, scratch)
     if limit > previous and book.stopped[0]:
         limit, waits = previous, False
+        book.held[0] += 1
     if limit != previous:
         row.limit = limit
         row.limit_version = version + 1
@@ -288,6 +291,7 @@ def evaluate(
                 limit = 0
             if limit > previous and book.stopped[place]:
                 limit, waits = previous, False
+                book.held[place] += 1
             if limit != previous:
                 record.limit[entry] = limit
                 record.version[entry] += 1

@@ -23,6 +23,7 @@ from scorers.evaluation import COUNT, MOST_UPDATES, Book, Updates, allocate_upda
 from scorers.loans import Draw
 from scorers.policy import EVERYBODYS, PolicyName
 from scorers.prior import BUILT_IN as BUILT_IN_SCORECARD
+from scorers.raises import HeldBack
 from scorers.reasons import REASONS_GIVEN
 from scorers.scorecard import Scorecard, probability, weights_of
 from scorers.shadows import Counted, ShadowBook
@@ -148,6 +149,7 @@ class Partition:
         self._clock = engine.new_clock()
         self._entitlements = Entitlements()
         self._shadows = ShadowBook()
+        self._held_back = HeldBack()
         self._sums: defaultdict[int, int] | None = None
         self._scratch = new_scratch()
         self._updates = allocate_updates(max(updates_at_once, MOST_UPDATES))
@@ -193,6 +195,7 @@ class Partition:
         self._stopped = np.array([each.name in stopped for each in version.policies], np.bool_)
         self._version = version
         self._shadows.put_beside(version.policies)
+        self._held_back.put_beside(version.policies)
 
     def follow_shadows(self, shadows: tuple[Policy, ...]) -> bool:
         """Count these shadow policies from now on; tell whether they are others than before.
@@ -205,12 +208,16 @@ class Partition:
         """Return what has been counted of shadows since the last call."""
         return self._shadows.take()
 
+    def take_held_back(self) -> dict[PolicyName, int]:
+        """Return how many evaluations have held a raise back since the last call."""
+        return self._held_back.take()
+
     def _book(self) -> Book:
         self._entitlements.prepare(len(self._rows.keys.place))
         return Book(
             self._zone, self._weights, self._version.policies.table,
             self._entitlements.of_row, self._entitlements.table, self._shadows.kernels,
-            self._stopped,
+            self._stopped, self._held_back.kernels,
         )  # fmt: skip
 
     def apply(

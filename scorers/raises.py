@@ -9,12 +9,16 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import numpy as np
+
 from scorers.applications.messages import BASIS_POINTS
 from scorers.exposure import Line
 from scorers.policy import PolicyName, Product
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from numpy.typing import NDArray
 
     from scorers.accounts import Accounts
     from scorers.catalogue import Policies
@@ -43,6 +47,40 @@ class Stop(NamedTuple):
     def policy(self) -> PolicyName:
         """Whose limits."""
         return PolicyName(self.lender, self.product)
+
+
+class HeldBack:
+    """How many evaluations have held a raise back, by policy.
+
+    An evaluation counts when it would have raised the limit, or given one to a merchant that has
+    none. So one merchant counts again with each payment, and at each midnight, until raises go on.
+
+    Attributes:
+        kernels: one entry a policy in force, for the kernels, which count there.
+    """
+
+    def __init__(self) -> None:
+        self.kernels: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._names: tuple[PolicyName, ...] = ()
+        self._before: dict[PolicyName, int] = {}
+
+    def put_beside(self, policies: Policies) -> None:
+        """Count from now on by these policies in force."""
+        self._keep()
+        self._names = tuple(policy.name for policy in policies)
+        self.kernels = np.zeros(len(self._names), np.int64)
+
+    def take(self) -> dict[PolicyName, int]:
+        """Return what has been counted since the last call, by policy; none of them is 0."""
+        self._keep()
+        taken, self._before = self._before, {}
+        return taken
+
+    def _keep(self) -> None:
+        for place in np.flatnonzero(self.kernels).tolist():
+            name = self._names[place]
+            self._before[name] = self._before.get(name, 0) + int(self.kernels[place])
+        self.kernels[:] = 0
 
 
 def stops(partition: Partition, accounts: Accounts, policies: Policies) -> frozenset[Stop]:

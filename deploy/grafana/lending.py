@@ -143,6 +143,19 @@ def lenders(panels: Panels) -> None:
         "limits, are outside its band. Runbook: DuoshouBreakerOpened.",
     )
     panels.series(
+        "Raises held back",
+        "ops",
+        [
+            Query(
+                f"{rate('duoshou_raises_held_total', by=OF_A_POLICY)} or vector(0)",
+                "{{lender}}, {{product}}",
+            )
+        ],
+        "Evaluations a second in which a limit would have risen while its raises are stopped; one "
+        "merchant counts again with every payment. Counted once a checkpoint has made them "
+        "durable. Runbook: DuoshouBreakerOpened.",
+    )
+    panels.series(
         "Fund events and claims",
         "ops",
         [

@@ -6,7 +6,7 @@ depends on the partitions of a worker and on nothing that a payment says.
 """
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from time import monotonic, time
@@ -35,6 +35,7 @@ from streams.settings import Prices
 
 if TYPE_CHECKING:
     from scorers.partition import Version
+    from scorers.policy import PolicyName
     from scorers.raises import Stop
 
 Stage = Literal["decode", "wait", "apply", "publish"]
@@ -263,6 +264,14 @@ class Metrics(RelayedMetrics, ShadowMetrics):
             "Partitions of this worker in which limits of a policy do not rise, by what has left"
             " its band.",
             ("lender", "product", "cause"),
+            registry=registry,
+        )
+        self._raises_held = Counter(
+            "duoshou_raises_held_total",
+            "Evaluations in which a limit of a policy would have risen while its raises are"
+            " stopped. One merchant counts again with every payment. Counted once durable: a"
+            " replay after a crash counts none twice.",
+            ("lender", "product"),
             registry=registry,
         )
         self._versions_refused = Counter(
@@ -500,10 +509,16 @@ class Metrics(RelayedMetrics, ShadowMetrics):
         self._policies.set(len(version.policies))
         self._stopped_in(partition, version.stops)
 
+    def raises_held_back(self, counts: "Mapping[PolicyName, int]") -> None:
+        """Evaluations that held raises back are durable."""
+        for name, n in counts.items():
+            self._raises_held.labels(name.lender, name.product).inc(n)
+
     def _stopped_in(self, partition: int, stops: "frozenset[Stop]") -> None:
         before = self._stops.get(partition, frozenset())
         for stop in stops - before:
             self._raises_stopped.labels(*stop).inc()
+            self._raises_held.labels(stop.lender, stop.product)
         for stop in before - stops:
             self._raises_stopped.labels(*stop).dec()
         self._stops[partition] = stops

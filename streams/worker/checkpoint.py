@@ -67,6 +67,7 @@ class _Cut:
     ledger: LedgerCut
     clock: dict[str, int]
     shadows: dict[PolicyName, Counted]
+    held_back: dict[PolicyName, int]
     outputs: set[asyncio.Future[None]]
 
 
@@ -145,6 +146,7 @@ class Checkpointer:
         await self._commit(holding, cut)
         # Now that rows hold them: what is evaluated again was not durable, and was not counted.
         self._app.metrics.shadows_counted(cut.shadows)
+        self._app.metrics.raises_held_back(cut.held_back)
         rows = sum(len(changed.key_length) for changed in cut.changed)
         self._app.metrics.checkpoint_done(time.monotonic() - began, rows)
 
@@ -162,6 +164,7 @@ class Checkpointer:
             ledger=_cut_ledger(holding),
             clock=holding.partition.clock_state(),
             shadows=holding.partition.take_shadow_counts(),
+            held_back=holding.partition.take_held_back(),
             outputs=self._app.outbox.owed(holding.number),
         )
 

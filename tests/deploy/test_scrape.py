@@ -79,6 +79,7 @@ def lend(metrics: Metrics) -> None:
     """One of everything that lenders and merchants can be answered."""
     metrics.lender_updated("platform", 3)
     metrics.shadows_counted({EVERYBODYS: COUNTED})
+    metrics.raises_held_back({EVERYBODYS: 3})
     metrics.merchant_event(MerchantKind.ENROLLED, "applied")
     metrics.merchant_event(MerchantKind.WITHDRAWN, "not_enrolled")
     for answered in Answer:

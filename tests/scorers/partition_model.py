@@ -7,6 +7,7 @@ computed anew from that list; limits follow by `limits_model`.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
     from scorers.merchants import MerchantEvent
     from scorers.partition import Version
-    from scorers.policy import Policy
+    from scorers.policy import Policy, PolicyName
     from tests.scorers.logs import Record
 
 GENERATION = 12 * HOUR
@@ -92,6 +93,7 @@ class ModelPartition:
         self.ids: dict[str, list[tuple[int, int]]] = {}
         self.watermark, self.swept_hour = -1, -1
         self.updates: list[Update] = []
+        self.held_back: Counter[PolicyName] = Counter()
 
     def apply(self, offset: int, record: Record) -> Outcome:
         outcome = self._apply(offset, record)
@@ -233,6 +235,7 @@ class ModelPartition:
         stopped = {stop.policy for stop in self.version.stops}
         if policy.name in stopped and entry.limit > previous:
             entry.limit, waits = previous, False
+            self.held_back[policy.name] += 1
         if entry.limit != previous:
             entry.version += 1
             if entry.limit > previous:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -119,8 +120,11 @@ def test_limits_under_stops_agree_with_the_plain_model_and_never_rise(
         if offset in amendments:
             model.amend(offset, amendments[offset])
         model.apply(offset, record)
-    updates = by_stretches(partition_of(), log, amendments, switches)
+    partition = partition_of()
+    updates = by_stretches(partition, log, amendments, switches)
     assert updates == model.updates
+    assert partition.take_held_back() == model.held_back
+    assert partition.take_held_back() == {}
     for update in updates:
         if PolicyName(update.lender, Product.LOAN) in in_force_at(switches, update.offset):
             assert update.limit < update.previous
@@ -137,7 +141,7 @@ def interrupted(
     log: Sequence[Record],
     amendments: Mapping[int, MerchantEvent],
     script: Sequence[tuple[int, str, bool, int]],
-) -> tuple[Partition, set[Update], Switches]:
+) -> tuple[Partition, set[Update], Switches, Counter[PolicyName]]:
     """Apply a log with checkpoints, which may change the stops, and crashes.
 
     As a worker does: what a complete checkpoint names is in force behind it, and nothing else is
@@ -146,12 +150,15 @@ def interrupted(
     disk, partition, at, furthest = Disk(bounded), bounded(), 0, 0
     published: set[Update] = set()
     switches: Switches = []
+    held_back: Counter[PolicyName] = Counter()
     for count, stage, dies, some in script:
         batch = log[at : at + count]
         published.update(run(partition, batch, at, amendments)[1])
         at += len(batch)
         stage = stage if dies else "all"
         disk.checkpoint(partition, until=stage, some=some)
+        if stage == "all":
+            held_back.update(partition.take_held_back())
         if stage == "all" and at >= furthest:
             switches.append((at - 1, stops(partition, accounts(), BOUNDS.policies)))
             partition.activate(replace(BOUNDS, stops=switches[-1][1]))
@@ -161,7 +168,8 @@ def interrupted(
             partition.activate(replace(BOUNDS, stops=switches[-1][1] if switches else frozenset()))
             at = partition.offset + 1
     published.update(run(partition, log[at:], at, amendments)[1])
-    return partition, published, switches
+    held_back.update(partition.take_held_back())
+    return partition, published, switches, held_back
 
 
 @settings(max_examples=60)
@@ -170,11 +178,16 @@ def test_crashes_leave_what_the_recorded_stops_give_in_a_quiet_run(
     drawn: Logged, script: list[tuple[int, str, bool, int]]
 ) -> None:
     log, amendments = drawn
-    partition, published, switches = interrupted(log, amendments, script)
+    partition, published, switches, held_back = interrupted(log, amendments, script)
     quiet = bounded()
     expected = by_stretches(quiet, log, amendments, switches)
     assert rows_of(partition) == rows_of(quiet)
     assert published == set(expected)
+    # What a complete checkpoint holds is counted once; what a crash cuts off may not be.
+    if any(dies for _, _, dies, _ in script):
+        assert held_back <= Counter(quiet.take_held_back())
+    else:
+        assert held_back == quiet.take_held_back()
 
 
 @settings(max_examples=40)
@@ -229,9 +242,30 @@ def test_cuts_go_on_while_raises_are_stopped() -> None:
         )
         for n, each in enumerate(large)
     ]  # fmt: skip
-    _, updates = run(partition, back, at)
+    partition.take_held_back()
+    updates = []
+    for n, each in enumerate(back):
+        _, cuts = run(partition, [each], at + n)
+        held = {name.lender for name in partition.take_held_back()}
+        assert held.isdisjoint(cut.lender for cut in cuts)
+        updates += cuts
     assert {each.lender for each in updates} == {"platform", "bank-a"}
     assert all(each.limit < each.previous for each in updates)
+
+
+def test_a_merchant_counts_again_with_every_payment_that_would_raise_its_limit() -> None:
+    partition, large, _ = held_back()
+    counts = partition.take_held_back()
+    assert set(counts) == {EVERYBODYS, BANK_A}, "nobody is enrolled for the other policies"
+    assert 1 < counts[EVERYBODYS] <= len(large)
+
+
+def test_only_raises_of_a_policy_that_is_stopped_count_as_held_back() -> None:
+    partition = partition_of(stopping(BANK_A))
+    run(partition, [relayed(), *trade(b"m0", 5)], amendments={0: enrolled("m0", "bank-a")})
+    counts = partition.take_held_back()
+    assert set(counts) == {BANK_A}
+    assert partition.sum_of_limits(BANK_A) == 0 < partition.sum_of_limits(EVERYBODYS)
 
 
 def test_a_raise_that_was_held_back_comes_at_midnight_without_a_payment() -> None:

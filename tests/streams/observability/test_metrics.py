@@ -9,7 +9,7 @@ from prometheus_client import generate_latest
 
 from features.events import Kind, Outcome
 from scorers.partition import Version
-from scorers.policy import BUILT_IN, EVERYBODYS
+from scorers.policy import BUILT_IN, EVERYBODYS, PolicyName, Product
 from scorers.raises import Cause, Stop
 from scorers.shadows import Counted
 from streams.observability import Health, Metrics
@@ -245,6 +245,26 @@ def test_stopped_raises_are_counted_by_policy_and_cause_over_the_partitions_of_a
     metrics.lag("payments", 1, records=0, seconds=0.0)
     metrics.partition_lost("payments", 1)
     assert shown("limits") == 1
+
+
+def test_raises_held_back_are_counted_by_policy_from_the_stop_on() -> None:
+    metrics = Metrics(lenders=("platform", "bank"))
+    bank = PolicyName("bank", Product.INSURANCE)
+
+    def held(name: PolicyName) -> float | None:
+        labels = {"lender": name.lender, "product": str(name.product)}
+        return value(metrics, "duoshou_raises_held_total", **labels)
+
+    metrics.version_activated(0, Version())
+    assert held(EVERYBODYS) is None, "a thousand policies that were never stopped have no series"
+    stop = Stop(EVERYBODYS.lender, EVERYBODYS.product, Cause.LIMITS)
+    metrics.version_activated(0, Version(stops=frozenset({stop})))
+    assert held(EVERYBODYS) == 0
+    metrics.raises_held_back({EVERYBODYS: 3, bank: 2})
+    metrics.raises_held_back({EVERYBODYS: 4})
+    metrics.raises_held_back({})
+    metrics.version_activated(0, Version())
+    assert (held(EVERYBODYS), held(bank)) == (7, 2)
 
 
 def test_progress_reaches_the_gauge_and_the_liveness_rule() -> None:

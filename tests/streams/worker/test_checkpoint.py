@@ -24,7 +24,7 @@ from streams.worker import checkpoint as module
 from streams.worker.checkpoint import Checkpointer
 from streams.worker.versions import Versions
 from tests.scorers.logs import Record, columns
-from tests.scorers.runs import run
+from tests.scorers.runs import EAGER, run
 from tests.scorers.test_entitlements import trade
 from tests.scorers.test_raises import with_bands
 
@@ -55,6 +55,7 @@ class StubApp:
             checkpoint_done=lambda *_: None,
             committed=lambda *_: None,
             shadows_counted=lambda _: None,
+            raises_held_back=lambda _: None,
         )
         self.holdings = SimpleNamespace(active=lambda: [self.holding], drop=self.drop)
         self.dropped: list[int] = []
@@ -291,6 +292,26 @@ async def test_what_shadows_gave_is_not_reported_by_a_checkpoint_that_did_not_fi
     await app.checkpointer.before_revocation({NUMBER}, timeout_s=0.005)
     assert app.dropped == [NUMBER]
     assert reported == []
+
+
+async def test_raises_held_back_are_reported_once_the_checkpoint_is_durable() -> None:
+    app = StubApp()
+    partition = app.holding.partition
+    stop = Stop(EVERYBODYS.lender, EVERYBODYS.product, Cause.LIMITS)
+    partition.activate(Version(policies=EAGER.policies, stops=frozenset({stop})))
+    reported: list[tuple[int, dict[PolicyName, int]]] = []
+    app.metrics.raises_held_back = lambda counts: reported.append((len(app.log), counts))
+    log = trade(b"m1", 5)
+    batch, text = columns(log)
+    partition.apply(batch, text, lambda _: None)
+    app.holding.applied = len(log) - 1
+    assert await app.take() == ["ids", "rows", "rows"]
+    [(written, counts)] = reported
+    assert written == 3
+    assert set(counts) == {EVERYBODYS}
+    assert 0 < counts[EVERYBODYS] <= len(log)
+    await app.take()
+    assert reported[-1][1] == {}
 
 
 async def test_raises_stop_behind_a_checkpoint_that_records_it_and_a_restore_takes_it_up() -> None:
