@@ -2,10 +2,11 @@
 
 from typing import Final
 
-from panels import MONTH_S, RATE, WORKER, Panels, Query, cost_a_second, quantile, rate
+from panels import MONTH_S, PARTS, RATE, WORKER, Panels, Query, cost_a_second, quantile, rate
 
 ANSWERED: Final = 'outcome=~"approve|counter_offer|refer|decline"'
 APPLIED: Final = 'outcome="applied"'
+DRAWN: Final = 'kind="drawn", outcome="applied"'
 SHADOW_AMOUNTS: Final = "duoshou_shadow_minor_units_total"
 OF_A_POLICY: Final = "lender, product"
 OF_SHADOW: Final = 'of="shadow"'
@@ -168,20 +169,20 @@ def lenders(panels: Panels) -> None:
 
 
 def cost(panels: Panels) -> None:
-    """What the machines cost, by the prices of the settings."""
+    """What the machines cost, by the prices of the settings and the formula of `docs/cost.md`."""
     panels.row("Cost")
     panels.series(
         "A month like now",
         "none",
-        [
-            Query(f"{cost_a_second(part)} * {MONTH_S}", part)
-            for part in ("cpu", "memory", "written")
-        ],
-        "Of the workers, in the currency of the settings. Storage is not in it: `duoshou cost` "
-        "asks the broker for that.",
-        span=6,
+        [Query(f"{cost_a_second(part)} * {MONTH_S}", part) for part in PARTS],
+        "In the currency of the settings: of the selected workers, and of the broker's disks for "
+        "all topics. The disks are missing while the broker does not tell the workers.",
     )
-    everything = " + ".join(cost_a_second(part) for part in ("cpu", "memory", "written"))
+    # Only the disks may be unknown; then the rest is still worth its figure.
+    everything = " + ".join(
+        f"({cost_a_second(part)} or vector(0))" if part == "storage" else cost_a_second(part)
+        for part in PARTS
+    )
     panels.series(
         "A million limits decided",
         "none",
@@ -192,14 +193,31 @@ def cost(panels: Panels) -> None:
             )
         ],
         "Everything over the payments, refunds and so on that were applied.",
-        span=6,
+    )
+    panels.series(
+        "An application answered, a loan drawn",
+        "none",
+        [
+            Query(
+                f"({everything}) / {rate('duoshou_applications_total', where=ANSWERED)}",
+                "an application",
+            ),
+            Query(f"({everything}) / {rate('duoshou_loan_events_total', where=DRAWN)}", "a loan"),
+        ],
+        "Everything over the applications that were answered, and over the loans that were drawn: "
+        "do not add the two. The yardstick is 2 yuan a loan.",
     )
     panels.series(
         "A month of a merchant",
         "none",
         [Query(f"({everything}) * {MONTH_S} / sum(duoshou_rows{{{WORKER}}})", "a merchant")],
         "Everything over the merchants whose rows are held.",
-        span=6,
+    )
+    panels.series(
+        "Stored by the broker",
+        "bytes",
+        [Query(f"max by (kind) (duoshou_stored_bytes{{{WORKER}}})", "{{kind}}")],
+        "Bytes on the broker's disks by kind of topic, all replicas; asked every five minutes.",
     )
     panels.series(
         "Written to the broker",
@@ -207,5 +225,4 @@ def cost(panels: Panels) -> None:
         [Query(rate("duoshou_written_bytes_total", by="kind"), "{{kind}}")],
         "Bytes a second by kind of topic, as they are on the wire, before they are copied to "
         "other replicas.",
-        span=6,
     )

@@ -36,6 +36,11 @@ MONTH_S: Final = 730 * 3_600
 """As `streams.cost.bill` has it."""
 
 
+STORED: Final = f"sum(max by (kind) (duoshou_stored_bytes{{{WORKER}}}))"
+PARTS: Final = ("cpu", "memory", "storage", "written")
+"""Of a bill."""
+
+
 class Query(NamedTuple):
     """One expression of a panel and the name of its series."""
 
@@ -64,7 +69,11 @@ def trained(metric: str, by: str = "") -> str:
 
 
 def cost_a_second(part: str) -> str:
-    """What a part of the workers costs in a second, by the prices that they export."""
+    """What a part of the bill costs in a second, by the prices that the workers export.
+
+    The parts are those of `streams.cost.bill`. Every worker says how large all topics are, so their
+    figures are not summed.
+    """
 
     def price(of: str) -> str:
         return f'max(duoshou_price{{{WORKER}, of="{of}"}})'
@@ -73,6 +82,7 @@ def cost_a_second(part: str) -> str:
     return {
         "cpu": f"{rate('process_cpu_seconds_total')} * {price('cpu_hour')} / 3600",
         "memory": f"{memory} / 1e9 * {price('memory_gb_month')} / {MONTH_S}",
+        "storage": f"{STORED} / 1e9 * {price('storage_gb_month')} / {MONTH_S}",
         "written": f"{rate('duoshou_written_bytes_total')} / 1e9 * {price('written_gb')}",
     }[part]
 

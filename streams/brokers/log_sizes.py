@@ -44,7 +44,7 @@ def sizes_in(answers: Iterable[Mapping[str, Any]], topics: Iterable[str]) -> dic
         if not answer["log_dirs"]:
             raise BrokerError(
                 "The broker does not say how large its logs are: that needs DESCRIBE on the "
-                "cluster, which `duoshou topics access` gives to the operator."
+                "cluster, which `duoshou topics access` gives to the operator and to workers."
             )
         for disk in answer["log_dirs"]:
             if disk["error_code"]:

@@ -103,10 +103,11 @@ def access_list(topics: Topics, principals: Mapping[str, str]) -> list[Entry]:
     found += [
         Entry(writer, Operation.IDEMPOTENT_WRITE, Resource.CLUSTER, CLUSTER) for writer in writers
     ]
-    # `duoshou cost` asks how large the logs are.
+    # `duoshou cost` and the workers' metrics ask how large the logs are.
     found += [
         Entry(principal, Operation.DESCRIBE, Resource.CLUSTER, CLUSTER)
-        for principal in who.principals("operator")
+        for party in ("operator", "worker")
+        for principal in who.principals(party)
     ]
     return list(dict.fromkeys(found))
 

@@ -50,6 +50,9 @@ Written = Literal[
 ]  # fmt: skip
 """Kinds of topics that a worker writes to; of `payments` what it relays, ticks and says itself."""
 
+Stored = Written | Literal["others"]
+"""Kinds of topics that take up the broker's disks; others are those that only others write."""
+
 _OF_PAYMENTS: Final = tuple(
     outcome.name.lower()
     for outcome in Outcome
@@ -286,6 +289,13 @@ class Metrics(RelayedMetrics, ShadowMetrics):
             ("kind",),
             registry=registry,
         )
+        self._stored = Gauge(
+            "duoshou_stored_bytes",
+            "Bytes of all topics on the broker's disks, all replicas, by kind of topic. Each worker"
+            " says the same of all of them; none while the broker does not tell it.",
+            ("kind",),
+            registry=registry,
+        )
         self._price = Gauge(
             "duoshou_price",
             "What the settings say that machines cost: an hour, a GB for a month, a GB.",
@@ -383,6 +393,13 @@ class Metrics(RelayedMetrics, ShadowMetrics):
     def written(self, kind: Written, size: int) -> None:
         """A record batch of ``size`` bytes was handed over to be written."""
         self._written.labels(kind).inc(size)
+
+    def stored(self, sizes: "Mapping[Stored, int]") -> None:
+        """The broker's disks hold so many bytes of each kind of topic; none: it is not known."""
+        if not sizes:
+            self._stored.clear()
+        for kind, size in sizes.items():
+            self._stored.labels(kind).set(size)
 
     def dead_lettered(self, reason: str, n: int = 1) -> None:
         """``n`` records were written to the dead-letters topic.

@@ -24,6 +24,7 @@ from streams.worker.outbox import Outbox
 from streams.worker.payments import PaymentProcessor
 from streams.worker.relay import EventRelay
 from streams.worker.stalled import reread_stalled
+from streams.worker.stored import report_stored
 from streams.worker.ticks import publish_ticks
 from streams.worker.versions import Versions
 
@@ -199,6 +200,7 @@ def _background(app: App) -> Any:
             app.relay.run(),
             report_partitions(app),
             reread_stalled(app),
+            report_stored(app),
             freeze_survivors(),
         ]
         if app.settings.ticks:

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from streams.cost.bill import MONTH_S
+from streams.cost.bill import MONTH_S, bill_of
+from streams.cost.usage import Usage
+from streams.settings import Prices
 from tests.deploy.shipped import (
     DASHBOARD,
     DEPLOY,
@@ -94,7 +96,19 @@ def test_a_metric_is_asked_of_the_processes_that_export_it() -> None:
 def test_a_month_is_as_long_as_in_the_bill() -> None:
     of_a_month = [text for text in dashboard_expressions().values() if "2628000" in text]
     assert MONTH_S == 2_628_000
-    assert len(of_a_month) == 5
+    assert len(of_a_month) == 8
+
+
+def test_a_month_has_the_parts_of_a_bill_and_every_cost_is_over_all_of_them() -> None:
+    bill = bill_of([Usage(1, 1, 1, 1, 1, 1, 1, 1)], 1, Prices())
+    costs = {panel["title"]: panel["targets"] for panel in panels()}
+    parts = costs["A month like now"]
+    assert [part["legendFormat"] for part in parts] == [part.name for part in bill.parts]
+    prices = [f'of="{name}"' for name in Prices().by_what()]
+    whole = ("A million limits decided", "An application answered, a loan drawn")
+    for title in (*whole, "A month of a merchant"):
+        for target in costs[title]:
+            assert [target["expr"].count(price) for price in prices] == [1, 1, 1, 1], title
 
 
 def test_panels_have_ids_of_their_own() -> None:

@@ -27,14 +27,18 @@ from scorers.policy import EVERYBODYS, Policy
 from scorers.raises import Cause, Stop
 from scorers.shadows import Counted
 from scorers.training import Report, Training
+from streams.cost.bill import bill_of
+from streams.cost.usage import Usage
 from streams.observability import Metrics, serve
 from streams.observability.metrics import DEAD_LETTER_REASONS, STAGES, Written
 from streams.observability.training import TrainingMetrics
+from streams.settings import Prices
 from tests.deploy.shipped import RULES, alerts, dashboard_expressions
 from tests.prometheus_server import PrometheusServer
 
 pytestmark = pytest.mark.prometheus
 
+STORED = 5_000_000_000
 COUNTED = Counted(higher=2, same=1, lower=1, shadow=900_000, live=800_000, in_force=700_000)
 
 
@@ -50,6 +54,7 @@ def begin(metrics: Metrics) -> None:
     )
     metrics.version_activated(0, Version())
     metrics.shadows_followed([Policy(version=1, shadow=True)])
+    metrics.stored(dict.fromkeys(get_args(Written), STORED))
 
 
 def work(metrics: Metrics, turn: int) -> None:
@@ -162,6 +167,25 @@ def trainer() -> Iterator[str]:
     metrics.taken_up(2, report(0))
     with at_work(metrics, lambda turn: train(metrics, turn)) as page:
         yield page
+
+
+def test_disks_cost_on_the_dashboard_what_they_cost_on_the_bill(
+    worker: str, tmp_path: Path
+) -> None:
+    """Also of two workers, which both know of all disks."""
+    metrics = Metrics()
+    begin(metrics)
+    title = "A month like now"
+    storage = [expr for name, expr in dashboard_expressions().items() if name.startswith(title)][2]
+    with (
+        at_work(metrics, lambda turn: work(metrics, turn)) as other,
+        PrometheusServer(tmp_path, {"duoshou": [worker, other]}, []) as prometheus,
+    ):
+        both = {"both": "count(duoshou_rows{partition='0'}) == 2", "storage": storage}
+        assert prometheus.await_data(both, timeout_s=60) == {}
+        (costs,) = prometheus.query(storage)
+    bill = bill_of([Usage(1, 1, 1, 1, 1, 1, 1, 1)], STORED * len(get_args(Written)), Prices())
+    assert float(costs["value"][1]) == pytest.approx(bill.parts[2].monthly)
 
 
 @pytest.mark.parametrize("process", ["worker", "trainer"])

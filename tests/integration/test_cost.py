@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
@@ -16,9 +17,11 @@ from streams.brokers.provision import apply_topics
 from streams.contract.messages import PaymentEvent, PaymentKind
 from streams.cost.bill import GB, MONTH_S
 from streams.errors import BrokerError
+from streams.observability.metrics import Written
 from streams.settings import Settings
 from tests.integration.watched import Record, WatchedWorker
 
+KINDS = (*get_args(Written), "others")
 MERCHANTS, PAYMENTS = 20, 2_000
 
 
@@ -71,6 +74,9 @@ def test_a_worker_at_work_has_its_price(settings: Settings, tmp_path: Path) -> N
         assert 1 <= later["seconds"] < bill["seconds"]
         assert later["cost_of"]["decision"] is None
         table = cost(settings, "--worker", address).stdout
+        # The worker has asked too, when it began.
+        page = worker.process.page("/metrics") or ""
+        assert {f'duoshou_stored_bytes{{kind="{kind}"}}' in page for kind in KINDS} == {True}
     prices, parts = bill["prices"], bill["parts"]
     stored = bill["stored_bytes"]
     assert stored[settings.topics.payments.name] > PAYMENTS * 10

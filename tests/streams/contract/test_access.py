@@ -97,6 +97,14 @@ def test_whoever_writes_may_do_so_idempotently() -> None:
     }
 
 
+def test_operator_and_worker_alone_may_ask_how_large_the_logs_are() -> None:
+    assert {
+        each.principal
+        for each in ENTRIES
+        if (each.operation, each.resource) == (Operation.DESCRIBE, Resource.CLUSTER)
+    } == {"User:operator", "User:worker"}
+
+
 def test_every_entry_stands_once() -> None:
     same = dict.fromkeys(PRINCIPALS, "User:all") | {"lender": "User:lender-{lender}"}
     for entries in (ENTRIES, access_list(TOPICS, same)):

@@ -267,6 +267,19 @@ def test_raises_held_back_are_counted_by_policy_from_the_stop_on() -> None:
     assert (held(EVERYBODYS), held(bank)) == (7, 2)
 
 
+def test_what_is_stored_is_absent_while_it_is_not_known() -> None:
+    metrics = Metrics()
+
+    def stored(kind: str) -> float | None:
+        return value(metrics, "duoshou_stored_bytes", kind=kind)
+
+    assert stored("payments") is None
+    metrics.stored({"payments": 7, "others": 0})
+    assert (stored("payments"), stored("others"), stored("rows")) == (7, 0, None)
+    metrics.stored({})
+    assert (stored("payments"), stored("others")) == (None, None)
+
+
 def test_progress_reaches_the_gauge_and_the_liveness_rule() -> None:
     wall = 1_700_000_000.0
     metrics = Metrics(wall_clock=lambda: wall)
