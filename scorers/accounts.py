@@ -18,6 +18,7 @@ from scorers.funds.investor import Investor
 from scorers.ledger import Ledger
 from scorers.loans import LoanBook
 from scorers.profiles import Profile, ProfileBook
+from scorers.refusals import RefusalBook, Refused
 from scorers.servicing import Said, standing_of
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Accounts:
         funds: what is held in funds.
         claims: what has been claimed of insurance cover.
         profiles: what merchants have said of themselves.
+        refusals: which refused events have had their dead letter.
         applications: what has been applied for; only once `begin` has been called.
     """
 
@@ -62,6 +64,7 @@ class Accounts:
         self.funds = FundBook(self.ledger.book("investors", Investor), zone)
         self.claims = ClaimBook(self.ledger.book("claimants", Claimant), zone)
         self.profiles = ProfileBook(self.ledger.book("profiles", Profile))
+        self.refusals = RefusalBook(self.ledger.book("refusals", Refused))
         self._clock = self.ledger.book("clock", _Clock)
         self._said = self.ledger.book("standings", Said)
 

@@ -58,6 +58,8 @@ class ProfileBook:
     def apply(self, event: MerchantEvent, source: tuple[int, int]) -> str | None:
         """Note what an event says, or return the code of the reason why not (`SENTENCES`).
 
+        One that is refused leaves no trace here: `refusals` knows that it has been met.
+
         Args:
             event: of any kind; those that say nothing for the record change nothing.
             source: its partition and offset on its own topic. One at or below the last of the

@@ -81,10 +81,10 @@ def keep_merchant(
     """Note what is on record of a merchant; one that has just enrolled is told its standing."""
     relayed = arrival.relayed
     refused = arrival.holding.accounts.profiles.apply(event, (relayed.partition, relayed.offset))
-    if event.kind in CODES:
-        metrics.merchant_event(event.kind, refused or "applied")
     if refused is not None:
-        outputs.letters.append(arrival.letter(refused, profiles.SENTENCES[refused]))
+        _refuse_once(event, refused, profiles.SENTENCES[refused], arrival, outputs, metrics)
+    elif event.kind in CODES:
+        metrics.merchant_event(event.kind, "applied")
     if event.kind is MerchantKind.ENROLLED and event.lender_id and event.product:
         _say_standing(
             arrival, outputs, event.merchant_id, event.lender_id, event.product, anew=True
@@ -101,10 +101,29 @@ def apply_merchant_event(
         Enrolment(event, (relayed.partition, relayed.offset), zone),
         offset=arrival.offset,
     )
-    if event.kind not in CODES:
-        metrics.merchant_event(event.kind, refused or "applied")
     if refused is not None:
-        outputs.letters.append(arrival.letter(refused, merchants.SENTENCES[refused]))
+        _refuse_once(event, refused, merchants.SENTENCES[refused], arrival, outputs, metrics)
+    elif event.kind not in CODES:
+        metrics.merchant_event(event.kind, "applied")
+
+
+def _refuse_once(
+    event: MerchantEvent, refused: str, sentence: str, arrival: Arrival, outputs: Outputs,
+    metrics: Metrics,
+) -> None:  # fmt: skip
+    """Set a refused event aside, unless it has been: after a crash it may be relayed twice.
+
+    The relayed topics have as many partitions as the log. One beyond them was not put here by the
+    relay, and is set aside each time: nothing is kept of it.
+    """
+    if not arrival.taken:
+        return
+    source = Source(arrival.relayed.topic, arrival.relayed.partition, arrival.relayed.offset)
+    noted = source.partition < outputs.partitions
+    if noted and not arrival.holding.accounts.refusals.note(source):
+        return
+    metrics.merchant_event(event.kind, refused)
+    outputs.letters.append(arrival.letter(refused, sentence))
 
 
 def apply_application(

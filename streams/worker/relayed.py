@@ -95,6 +95,8 @@ class Arrival(NamedTuple):
     i: int
     """Index of its record in the fold."""
     relayed: Relayed
+    taken: bool = False
+    """Whether the ledger takes it now; else it holds it, and what it led to is published."""
 
     @property
     def offset(self) -> int:
@@ -175,9 +177,10 @@ class RelayedEvents:
             outputs.letters.append(letter)
 
     def _hand_on(self, handled: Handled, event: Any, arrival: Arrival, outputs: Outputs) -> None:
+        taken = arrival.holding.accounts.ledger.takes(arrival.offset)
+        arrival = arrival._replace(taken=taken)
         if handled.by_row is not None:
             handled.by_row(event, arrival, outputs, self._metrics)
-        taken = arrival.holding.accounts.ledger.takes(arrival.offset)
         if taken and handled.by_ledger is not None:
             handled.by_ledger(event, arrival, outputs, self._metrics)
 
