@@ -82,11 +82,23 @@ def foresee_slots(keys: Keys, seen: Seen, merchant: np.uint64, payment: np.uint6
 
 
 @inlined
-def foresee_row(keys: Keys, table: NDArray[np.uint8], merchant: np.uint64) -> None:
-    """Ask for the row, and the id, that the slot of a merchant most likely stands for."""
+def row_foreseen(keys: Keys, merchant: np.uint64) -> np.int64:
+    """Return the row that the slot of a merchant most likely stands for, or -1."""
     entry = keys.slots[merchant & (np.uint64(len(keys.slots)) - _1)]
     if (entry & _TAG) == (merchant & _TAG) and (entry & _ROW_BITS) != _GONE:
-        row = np.int64((entry & _ROW_BITS) - _1)
-        _prefetch(keys.place, row * 8)
-        for line in range(0, _ROW_BYTES, LINE):
-            _prefetch(table, row * _ROW_BYTES + line)
+        return np.int64((entry & _ROW_BITS) - _1)
+    return np.int64(-1)
+
+
+@inlined
+def foresee_row(keys: Keys, table: NDArray[np.uint8], row: np.int64) -> None:
+    """Ask for a row, and where the id of its merchant stands."""
+    _prefetch(keys.place, row * 8)
+    foresee(table, row * _ROW_BYTES, _ROW_BYTES)
+
+
+@inlined
+def foresee(array: NDArray[Any], at: int | np.int64, size: int) -> None:
+    """Ask for `size` bytes of an array, from byte `at` on."""
+    for byte in range(at, at + size, LINE):
+        _prefetch(array, np.int64(byte))

@@ -159,6 +159,10 @@ class Rows:
         """Return one whole number of a row by the field's name, sooner than `row` does."""
         return int(self._rows[name][row])
 
+    def currencies(self, numbers: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Return the currencies (`events.currency_index`) of some rows; -1 before a first event."""
+        return cast("NDArray[np.int32]", self._rows["currency"][numbers])
+
     def packed(self, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return a copy of some rows as the changelog carries them.
 

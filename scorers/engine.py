@@ -16,14 +16,14 @@ from features.compiler import inlined, kernel
 from features.duplicates import CONFLICT, DUPLICATE, check, remember
 from features.events import Kind, Outcome
 from features.keys import ROWS, find, hash_at
-from features.prefetch import foresee_row, foresee_slots
+from features.prefetch import foresee, foresee_row, foresee_slots, row_foreseen
 from features.roll import roll
 from features.rows import add
 from features.update import apply_event, would_overflow
 from features.vector import compute
 from features.views import as_rows
 from scorers.cover import count_month, roll_months
-from scorers.entitlements import ENTITLEMENTS, as_records
+from scorers.entitlements import ENTITLEMENTS, RECORD, as_records
 from scorers.evaluation import (
     BY_EVENT,
     BY_TIME,
@@ -79,6 +79,9 @@ KNOWN: Final = 7
 
 LOOK_AHEAD: Final = 3
 """Events whose rows are under way from memory while the present one is worked on."""
+
+_RECORD_BYTES: Final = RECORD.itemsize
+_NUMBER_BYTES: Final = 4
 
 _PENDING, _TICK, _APPLIED = int(Outcome.PENDING), int(Outcome.TICK), int(Outcome.APPLIED)
 _REPLAYED, _DUPLICATE = int(Outcome.REPLAYED), int(Outcome.DUPLICATE)
@@ -237,15 +240,26 @@ def _sweep(
 
 @inlined
 def _look_ahead(
-    events: Events, event: int, keys: Keys, table: NDArray[np.uint8], seen: Seen
+    events: Events, event: int, keys: Keys, table: NDArray[np.uint8], seen: Seen, book: Book
 ) -> None:
-    """Ask for what the next events will need: first where it is noted, then the row itself."""
+    """Ask for what the next events will need: first where it is noted, then the row itself.
+
+    Last comes what the merchant is enrolled for.
+    """
     far = event + 2 * LOOK_AHEAD
     if far < len(events.offset):
         foresee_slots(keys, seen, events.merchant_hash[far], events.payment_hash[far])
     near = event + LOOK_AHEAD
     if near < len(events.offset):
-        foresee_row(keys, table, events.merchant_hash[near])
+        row = row_foreseen(keys, events.merchant_hash[near])
+        if row >= 0:
+            foresee_row(keys, table, row)
+            foresee(book.of_row, row * _NUMBER_BYTES, 1)
+    following = event + 1
+    if following < len(events.offset):
+        row = row_foreseen(keys, events.merchant_hash[following])
+        if row >= 0 and book.of_row[row] > 0:
+            foresee(book.entitled, (int(book.of_row[row]) - 1) * _RECORD_BYTES, _RECORD_BYTES)
 
 
 @kernel
@@ -288,7 +302,7 @@ def apply(
     """
     rows = as_rows(table)
     for event in range(cursor[EVENT], cursor[STOP]):
-        _look_ahead(events, event, keys, table, seen)
+        _look_ahead(events, event, keys, table, seen, book)
         cursor[EVENT] = event
         offset = events.offset[event]
         if cursor[SWEEP_ROW] < 0:

@@ -70,6 +70,7 @@ POLICY: Final = np.dtype(
 """A policy as the kernels read it; `PolicyArgs` says what is in it."""
 
 _RECORD: Final = np.dtype((np.record, POLICY))
+_1: Final = np.uint64(1)
 
 
 class PolicyArgs(Protocol):
@@ -120,6 +121,9 @@ class PolicyTable(NamedTuple):
 
     keys: NDArray[np.uint64]
     """Their keys; ascending from entry 1 on."""
+    slots: NDArray[np.int32]
+    """Where the policy of a key stands, from slot `key % len(slots)` on; -1 where a slot is free.
+    A power of two of them, at least half of them free. The first policy is in none."""
     table: NDArray[np.uint8]
     """The bytes of the policies, for `as_policies`."""
 
@@ -141,14 +145,13 @@ else:
 @kernel
 def index_of(key: np.uint64, policies: PolicyTable) -> int:
     """Return where the policy of a key stands behind the first one, or -1."""
-    low, high = 1, len(policies.keys)
-    while low < high:
-        middle = (low + high) // 2
-        if policies.keys[middle] < key:
-            low = middle + 1
-        else:
-            high = middle
-    return low if low < len(policies.keys) and policies.keys[low] == key else -1
+    last = np.uint64(len(policies.slots) - 1)
+    slot = key & last
+    while True:
+        place = int(policies.slots[slot])
+        if place < 0 or policies.keys[place] == key:
+            return place
+        slot = (slot + _1) & last
 
 
 def table_of(policies: Sequence[Policy]) -> PolicyTable:
@@ -163,7 +166,18 @@ def table_of(policies: Sequence[Policy]) -> PolicyTable:
     table = np.zeros(len(policies), _RECORD)
     for entry, policy in zip(table, policies, strict=True):
         _fill(cast(PolicyArgs, entry), policy)
-    return PolicyTable(table["key"].copy(), table.view(np.uint8))
+    keys = table["key"].copy()
+    return PolicyTable(keys, _slots_of(keys), table.view(np.uint8))
+
+
+def _slots_of(keys: NDArray[np.uint64]) -> NDArray[np.int32]:
+    slots = np.full(1 << (2 * len(keys)).bit_length(), -1, np.int32)
+    for place, key in enumerate(keys.tolist()[1:], 1):
+        slot = key % len(slots)
+        while slots[slot] >= 0:
+            slot = (slot + 1) % len(slots)
+        slots[slot] = place
+    return slots
 
 
 def args_of(policy: Policy) -> PolicyArgs:

@@ -469,8 +469,7 @@ class Partition:
 
     def currencies_of(self, numbers: NDArray[np.int32]) -> list[int]:
         """Return the currencies (`events.currency_index`) of some row numbers."""
-        rows = self._rows.packed(numbers.astype(np.int64)).view(ROW).reshape(len(numbers))
-        return [int(currency) for currency in rows["currency"]]
+        return cast("list[int]", self._rows.currencies(numbers).tolist())
 
     def draw(self, merchant_id: bytes, at: int) -> Draw:
         """Return what is known and thought of a merchant now, or at a later time (epoch ms)."""

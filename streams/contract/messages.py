@@ -126,7 +126,7 @@ class Relayed(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind",
     log_delay_ms: Annotated[int, Meta(ge=0)] | None = None
 
 
-class Reason(msgspec.Struct, frozen=True):
+class Reason(msgspec.Struct, frozen=True, gc=False):
     """One of the features that moved a limit most, or that none did: `hold_out`.
 
     Attributes:
@@ -142,7 +142,7 @@ class Reason(msgspec.Struct, frozen=True):
     text: Annotated[str, Meta(min_length=1, max_length=300)]
 
 
-class LimitUpdate(msgspec.Struct, frozen=True):
+class LimitUpdate(msgspec.Struct, frozen=True, gc=False):
     """What a merchant may have from a lender from now on, on `limit-updates.<lender>`.
 
     Keyed by `merchant_id`, of another product than `loan` by `merchant_id/product`; the topic is

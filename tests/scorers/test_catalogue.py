@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scorers.catalogue import BEGINNING, Catalogue, Policies, retired
-from scorers.policy import BUILT_IN, EVERYBODYS, Policy, Product
+from scorers.limits import index_of
+from scorers.policy import BUILT_IN, EVERYBODYS, Policy, PolicyName, Product
 
 LENDERS = ("platform", "bank-a", "bank-b")
 
@@ -93,3 +95,15 @@ def test_everybodys_policy_comes_first_and_the_others_by_key(order: list[tuple[s
     keys = policies.table.keys[1:].tolist()
     assert keys == sorted(keys)
     assert [each.name.key for each in policies] == policies.table.keys.tolist()
+
+
+def test_kernels_find_each_of_many_policies_by_its_key_and_no_other() -> None:
+    banks = [policy_of(f"bank-{n}", 1) for n in range(300)]
+    policies = Policies([BUILT_IN, *banks], BEGINNING)
+    table = policies.table
+    homes = table.keys % np.uint64(len(table.slots))
+    assert len(np.unique(homes)) < len(homes), "none has to make way for another"
+    found = [index_of(np.uint64(each.name.key), table) for each in policies]
+    assert found == [-1, *range(1, 301)], "the first is everybody's, and has no slot"
+    others = [PolicyName(f"fund-{n}", Product.LOAN).key for n in range(300)]
+    assert {index_of(np.uint64(key), table) for key in others} == {-1}
