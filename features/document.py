@@ -17,6 +17,8 @@ What is remembered of a merchant is one *row* of {ROW.itemsize} bytes (schema ve
 {SCHEMA_VERSION}). From the row, and nothing else, the *feature vector* is computed, which the \
 scorecard and the policy read.
 
+- Local days and hours are those of the time zone that the merchant has registered, else of the \
+installation's. What was counted before another zone was registered stays in its day and hour.
 - Times are event times. "Today" is the local day of the row's clock, which is the newest event \
 of the merchant, or the time up to which it was rolled since.
 - "The last n days" are today and the n - 1 local days before; "the last 24 hours" are the \

@@ -39,7 +39,7 @@ class Accounts:
     """What the merchants of one partition owe, have applied for and hold.
 
     Args:
-        zone: of the investors' local days.
+        zone: of the investors' local days: the installation's for all of them.
 
     Attributes:
         ledger: keeps it all.
@@ -62,7 +62,7 @@ class Accounts:
             windows=self.ledger.book("breakers", Window),
         )
         self.funds = FundBook(self.ledger.book("investors", Investor), zone)
-        self.claims = ClaimBook(self.ledger.book("claimants", Claimant), zone)
+        self.claims = ClaimBook(self.ledger.book("claimants", Claimant))
         self.profiles = ProfileBook(self.ledger.book("profiles", Profile))
         self.refusals = RefusalBook(self.ledger.book("refusals", Refused))
         self._clock = self.ledger.book("clock", _Clock)

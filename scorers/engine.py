@@ -32,6 +32,7 @@ from scorers.evaluation import (
     evaluate,
     holds_ended,
     last_end,
+    zone_by,
 )
 from scorers.limits import as_policies, index_of
 from scorers.reasons import effects, strongest
@@ -40,7 +41,6 @@ from scorers.scorecard import probability
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from features.calendar import Zone
     from features.duplicates import Seen
     from features.events import Events
     from features.keys import Keys
@@ -113,7 +113,7 @@ def _judge(
     keys: Keys,
     rows: RowViews,
     seen: Seen,
-    zone: Zone,
+    book: Book,
     limits: Limits,
     clock: NDArray[np.int64],
 ) -> tuple[int, int]:
@@ -166,7 +166,7 @@ def _judge(
         events.amount[event],
         occurred_at,
         events.original_at[event],
-        zone,
+        zone_by(int(book.of_row[i]) - 1, book),
     ):
         return _OVERFLOW, i
     return _APPLIED, i
@@ -231,7 +231,7 @@ def _sweep(
             cursor[SWEEP_ROW] = i
             return False
         row = rows[i]
-        roll(row, watermark, book.zone)
+        roll(row, watermark, zone_by(int(book.of_row[i]) - 1, book))
         row.offset = offset
         row.dirty = 1
         evaluate(row, i, event, BY_TIME, hash_at(keys, i), book, scratch, updates, cursor)
@@ -308,7 +308,7 @@ def apply(
         if cursor[SWEEP_ROW] < 0:
             if cursor[COUNT] + MOST_UPDATES > len(updates.row):
                 return
-            outcome, i = _judge(events, event, text, keys, rows, seen, book.zone, limits, clock)
+            outcome, i = _judge(events, event, text, keys, rows, seen, book, limits, clock)
             events.outcome[event] = outcome
             if outcome == _REPLAYED and i >= 0 and _is_ahead(ahead, offset):
                 _remember(events, event, seen, clock)
@@ -325,6 +325,8 @@ def apply(
                     )
                 row = rows[i]
                 row.currency = events.currency[event]
+                number = int(book.of_row[i]) - 1
+                zone = zone_by(number, book)
                 apply_event(
                     row,
                     events.kind[event],
@@ -334,9 +336,8 @@ def apply(
                     events.funding[event],
                     events.payer_hash[event],
                     offset,
-                    book.zone,
+                    zone,
                 )
-                number = int(book.of_row[i]) - 1
                 if number >= 0:
                     record = as_records(book.entitled)[number]
                     roll_months(record, int(row.day))
@@ -346,7 +347,7 @@ def apply(
                         events.amount[event],
                         events.occurred_at[event],
                         events.original_at[event],
-                        book.zone,
+                        zone,
                     )
                 evaluate(
                     row, i, event, BY_EVENT, events.merchant_hash[event],
@@ -389,7 +390,7 @@ def evaluate_all(
         row = rows[i]
         if row.schema_version == 0:
             continue
-        roll(row, clock[WATERMARK], book.zone)
+        roll(row, clock[WATERMARK], zone_by(int(book.of_row[i]) - 1, book))
         evaluate(row, i, 0, BY_TIME, hash_at(keys, i), book, scratch, updates, cursor)
     return True
 
@@ -457,7 +458,7 @@ def evaluate_one(
 ) -> None:
     """Evaluate row `i` as of `at` (epoch ms) because of the relayed event `event`."""
     row = as_rows(table)[i]
-    roll(row, at, book.zone)
+    roll(row, at, zone_by(int(book.of_row[i]) - 1, book))
     row.offset = offset
     row.dirty = 1
     evaluate(row, i, event, BY_EVENT, hashed, book, scratch, updates, cursor)

@@ -1,7 +1,8 @@
-"""What a merchant may have beside everybody's limit: one record for each that is enrolled.
+"""What a merchant has beside what everybody has: one record for each that has said something.
 
-A merchant enrols for policies, at most `ENTITLEMENTS` at a time. Most have none, so the record
-does not stand in the row: it has a table of its own, and travels behind the row in the changelog.
+A merchant enrols for policies, at most `ENTITLEMENTS` at a time, and may have a time zone of its
+own. Most do neither, so the record does not stand in the row: it has a table of its own, and
+travels behind the row in the changelog.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ RECORD: Final = np.dtype(
     [
         ("schema_version", "<u2"),
         ("closed", "u1"),
+        ("zone", "<u4"),
         ("offset", "<i8"),
         ("source_offset", "<i8"),
         ("source_partition", "<i4"),
@@ -58,7 +60,8 @@ RECORD: Final = np.dtype(
 )
 """A record as numpy sees it and the changelog carries it; `Entitled` says what is in it."""
 
-RECORD_SCHEMA_VERSION: Final = 1
+RECORD_SCHEMA_VERSION: Final = 2
+"""In version 1 the place of `zone` was empty: zeros, and so the installation's."""
 WIDTH: Final = ROW.itemsize + RECORD.itemsize
 """Bytes of a row with the record behind it."""
 
@@ -71,6 +74,8 @@ class Entitled(Protocol):
     schema_version: int
     closed: int
     """1 when the merchant has closed: every limit is 0."""
+    zone: np.uint32
+    """`calendar.zone_key` of the zone it has registered; 0 for none: the installation's holds."""
     offset: int
     """Last offset of the log that the row had when the record was written."""
     source_offset: int
@@ -112,6 +117,7 @@ class Draft:
     """A record while it is changed; the names are those of `Entitled`."""
 
     closed: bool = False
+    zone: int = 0
     source_offset: int = -1
     source_partition: int = 0
     key: NDArray[np.uint64] = field(default_factory=_filled(0, np.uint64))
@@ -146,6 +152,7 @@ else:
 
 
 _OFFSET_AT: Final = int(RECORD.fields["offset"][1]) if RECORD.fields else 0
+_ZONE_AT: Final = int(RECORD.fields["zone"][1]) if RECORD.fields else 0
 _SIZE: Final = RECORD.itemsize
 
 
@@ -161,6 +168,8 @@ def restore_records(
     used: int,
 ) -> int:
     """Take in records of merchants that all have a row; of one merchant's the highest offset wins.
+
+    They are of `RECORD_SCHEMA_VERSION` from then on.
 
     Args:
         keys: the index of the rows.
@@ -188,12 +197,20 @@ def restore_records(
         into = raw[number]
         for k in range(_SIZE):
             into[k] = text[at[i] + k]
+        into[0], into[1] = RECORD_SCHEMA_VERSION, 0
     return used
 
 
 def record_in(raw: bytes) -> Entitled | None:
     """Return the record that stands behind a row in the changelog; None when there is none."""
     return cast(Entitled, np.frombuffer(raw, _RECORD)[0]) if raw else None
+
+
+def zones_in(records: Records) -> NDArray[np.uint32]:
+    """Return the zones (`Entitled.zone`) that records name which stand behind rows."""
+    at = records.value_at + ROW.itemsize + _ZONE_AT
+    zones: NDArray[np.uint32] = records.text[at[:, None] + np.arange(4)].view("<u4").ravel()
+    return zones
 
 
 def upgraded_wide(value: bytes) -> bytes:
@@ -270,6 +287,7 @@ class Entitlements:
         columns, n = self._records, number - 1
         return Draft(
             closed=bool(columns["closed"][n]),
+            zone=int(columns["zone"][n]),
             source_offset=int(columns["source_offset"][n]),
             source_partition=int(columns["source_partition"][n]),
             key=columns["key"][n].copy(),
@@ -325,10 +343,10 @@ class Entitlements:
         """
         at = records.value_at + ROW.itemsize
         versions = records.text[at].astype(np.int64) | records.text[at + 1].astype(np.int64) << 8
-        for version in versions[versions != RECORD_SCHEMA_VERSION]:
+        for version in versions[(versions < 1) | (versions > RECORD_SCHEMA_VERSION)]:
             raise ValueError(
                 f"what a merchant is enrolled for has layout {version}, this release knows"
-                f" {RECORD_SCHEMA_VERSION}: start a newer release"
+                f" layouts up to {RECORD_SCHEMA_VERSION}: start a newer release"
             )
         self.prepare(len(keys.place), len(at))
         self._used = restore_records(

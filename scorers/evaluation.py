@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from features.calendar import NEVER, next_midnight
+from features.calendar import DEFAULT_ZONE, NEVER, next_midnight, zone_of
 from features.compiler import inlined
 from features.roll import can_decay
 from features.vector import FEATURE_COUNT, compute
@@ -36,7 +36,7 @@ from scorers.shadows import count_shadows
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from features.calendar import Zone
+    from features.calendar import Zone, Zones
     from features.views import Row
     from scorers.limits import PolicyArgs, PolicyTable
     from scorers.scorecard import Weights
@@ -118,8 +118,8 @@ def allocate_updates(n: int) -> Updates:
 class Book(NamedTuple):
     """By what merchants are evaluated, and where what they are enrolled for stands."""
 
-    zone: Zone
-    """Time zone of the local days."""
+    zones: Zones
+    """Time zones of the local days, with every one that `entitled` names."""
     weights: Weights
     """The scorecard."""
     policies: PolicyTable
@@ -137,6 +137,15 @@ class Book(NamedTuple):
 def new_scratch() -> Scratch:
     """Return room for one merchant's figures."""
     return Scratch(*(np.zeros(FEATURE_COUNT, np.float64) for _ in Scratch._fields))
+
+
+@inlined
+def zone_by(number: int, book: Book) -> Zone:
+    """Return the time zone of the merchant of a record; a number below 0 is that of none."""
+    key = DEFAULT_ZONE
+    if number >= 0:
+        key = as_records(book.entitled)[number].zone
+    return zone_of(key, book.zones)
 
 
 @inlined
@@ -310,7 +319,7 @@ def evaluate(
     if book.shadows.there > 0:
         count_shadows(row, number, drawn, pd, book, scratch)
     if any_limit or can_decay(row):
-        row.due_at = min(due_at, next_midnight(as_of, book.zone))
+        row.due_at = min(due_at, next_midnight(as_of, zone_by(number, book)))
     else:
         row.due_at = NEVER
 

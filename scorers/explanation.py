@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from features.calendar import load_zone
 from features.hashing import hash_of
 from features.layout import ROW
 from features.rows import row_at
@@ -19,12 +20,13 @@ from scorers.limits import FACTOR_FEATURES, args_of, factor_of, pd_factor, targe
 from scorers.policy import FACTOR_NAMES
 from scorers.reasons import effects
 from scorers.scorecard import probability, weights_of
+from scorers.zones import name_in
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from features.calendar import Zone
     from scorers.catalogue import Policies
+    from scorers.entitlements import Entitled
     from scorers.limits import PolicyArgs
     from scorers.partition import Version
 
@@ -87,6 +89,7 @@ class Explanation(msgspec.Struct, frozen=True):
 
     Attributes:
         as_of: event time of the figures, epoch ms.
+        zone: IANA time zone of the merchant's local days.
         offset: offset of the last record in them.
         probability_of_default: 0 to 1.
         limit: the limit in force, minor units.
@@ -104,6 +107,7 @@ class Explanation(msgspec.Struct, frozen=True):
     """
 
     as_of: int
+    zone: str
     offset: int
     probability_of_default: float
     limit: int
@@ -119,22 +123,22 @@ class Explanation(msgspec.Struct, frozen=True):
     entitlements: list[Entitlement]
 
 
-def explain(
-    merchant_id: bytes, row: bytes, version: Version, zone: Zone, as_of: int
-) -> Explanation:
+def explain(merchant_id: bytes, row: bytes, version: Version, zone: str, as_of: int) -> Explanation:
     """Explain everybody's limit of a row as the changelog carries it.
 
     Args:
         merchant_id: whose row it is.
         row: bytes of one row of the present schema version, what it is enrolled for included.
         version: the scorecard and policy in force.
-        zone: where the merchant's day begins.
+        zone: IANA name of the installation's time zone, for a merchant that registered none.
         as_of: event time to roll the row to, epoch ms; a row that is later stays.
 
     Raises:
-        ValueError: the bytes are not a row.
+        ValueError: the bytes are not a row, or name a time zone that this machine does not know.
     """
-    known = row_at(row[: ROW.itemsize], as_of, zone)
+    record = record_in(row[ROW.itemsize :])
+    zone = name_in(record, zone)
+    known = row_at(row[: ROW.itemsize], as_of, load_zone(zone))
     everybodys = version.policies.everybodys
     weights, policy = weights_of(version.scorecard), args_of(everybodys)
     scratch = new_scratch()
@@ -152,6 +156,7 @@ def explain(
         levers = _levers(scratch.vector, pd, amount, policy)
     return Explanation(
         as_of=int(known.clock),
+        zone=zone,
         offset=int(known.offset),
         probability_of_default=pd,
         limit=int(known.limit),
@@ -175,12 +180,11 @@ def explain(
         stopped=any(stop.policy == everybodys.name for stop in version.stops),
         model_version=version.scorecard.version,
         policy_version=everybodys.version,
-        entitlements=_entitlements(row[ROW.itemsize :], version.policies),
+        entitlements=_entitlements(record, version.policies),
     )
 
 
-def _entitlements(raw: bytes, policies: Policies) -> list[Entitlement]:
-    record = record_in(raw)
+def _entitlements(record: Entitled | None, policies: Policies) -> list[Entitlement]:
     if record is None:
         return []
     names = {policy.name.key: policy.name for policy in policies}

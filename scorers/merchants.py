@@ -11,6 +11,7 @@ import numpy as np
 from features.bounds import Channel, Currency, Identifier, Milliseconds
 from scorers.entitlements import ENTITLEMENTS, FULL, GONE
 from scorers.policy import EVERYBODYS, PolicyName, Product
+from scorers.zones import key_of_name
 
 if TYPE_CHECKING:
     from scorers.entitlements import Draft
@@ -47,7 +48,9 @@ class MerchantEvent(msgspec.Struct, frozen=True, omit_defaults=True):
         product: For what; with `enrolled` and `withdrawn`.
         currency: With `registered`: ISO 4217 code of what it collects; settles the currency of
             a merchant that has none yet.
-        zone: With `registered`: IANA time zone of its local days; for now the installation's.
+        zone: With `registered`: IANA time zone of its local days and hours from here on; what was
+            counted before stays where it was counted. Who has registered none has the
+            installation's.
         category: With `registered`: its trade, in the payment system's own words; kept.
         code_id: With `code_bound` and `code_unbound`: the code. Which codes are bound is kept, 64
             at most; binding one that is bound changes nothing.
@@ -71,7 +74,7 @@ SENTENCES = {
     "not_enrolled": "the merchant is not enrolled for this product of this lender",
     "everybodys_policy": "everybody has this policy: nobody enrols for it or withdraws from it",
     "missing_field": "lender_id or product is missing: it is not said what is consented to",
-    "other_zone": "this installation has one time zone, and it is another",
+    "unknown_zone": "zone is not the name of an IANA time zone, for example Asia/Shanghai",
     "other_currency": "the merchant collects in another currency",
 }
 """Why an event was refused, for a person."""
@@ -84,15 +87,11 @@ class Enrolment:
         event: the event.
         source: partition and offset on its own topic. One at or below the last of the same
             partition counts no more.
-        zone: IANA name of the installation's time zone; None takes any.
     """
 
-    def __init__(
-        self, event: MerchantEvent, source: tuple[int, int], zone: str | None = None
-    ) -> None:
+    def __init__(self, event: MerchantEvent, source: tuple[int, int]) -> None:
         self._event = event
         self._source = source
-        self._zone = zone
         self.currency = event.currency if event.kind is MerchantKind.REGISTERED else None
 
     def change(self, record: Draft) -> str | None:
@@ -107,8 +106,11 @@ class Enrolment:
                 record.closed = event.kind is MerchantKind.CLOSED
             case MerchantKind.ENROLLED | MerchantKind.WITHDRAWN:
                 return self._consent(record)
-            case MerchantKind.REGISTERED if None not in (event.zone, self._zone):
-                return None if event.zone == self._zone else "other_zone"
+            case MerchantKind.REGISTERED if event.zone is not None:
+                key = key_of_name(event.zone)
+                if key is None:
+                    return "unknown_zone"
+                record.zone = key
             case _:
                 pass
         return None

@@ -27,6 +27,7 @@ from scorers.raises import HeldBack
 from scorers.reasons import REASONS_GIVEN
 from scorers.scorecard import Scorecard, probability, weights_of
 from scorers.shadows import Counted, ShadowBook
+from scorers.zones import MerchantZones
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -120,7 +121,7 @@ class Partition:
     become what they would have been without the crash.
 
     Args:
-        zone: time zone of the merchants' local days.
+        zone: time zone of the local days of merchants that have registered none.
         version: scorecard and policies in force at first.
         skew_ms: most that an event may lie ahead of its record's own timestamp, ms.
         horizon_ms: most that one may lie behind the newest payment of its merchant, ms.
@@ -141,7 +142,7 @@ class Partition:
         horizon_ms: int = HORIZON_MS,
         updates_at_once: int = UPDATES_AT_ONCE,
     ) -> None:
-        self._zone = zone
+        self._zones = MerchantZones(zone)
         self._limits = engine.Limits(skew_ms, horizon_ms)
         self._rows = Rows()
         self._duplicates = Duplicates()
@@ -159,8 +160,8 @@ class Partition:
 
     @property
     def zone(self) -> Zone:
-        """Time zone of the merchants' local days."""
-        return self._zone
+        """Time zone of the local days of merchants that have registered none."""
+        return self._zones.installations
 
     @property
     def version(self) -> Version:
@@ -215,7 +216,7 @@ class Partition:
     def _book(self) -> Book:
         self._entitlements.prepare(len(self._rows.keys.place))
         return Book(
-            self._zone, self._weights, self._version.policies.table,
+            self._zones.kernels, self._weights, self._version.policies.table,
             self._entitlements.of_row, self._entitlements.table, self._shadows.kernels,
             self._stopped, self._held_back.kernels,
         )  # fmt: skip
@@ -301,6 +302,7 @@ class Partition:
         if draft.since < 0:
             # Behind everything read so far: a payment counts with all that takes it back, or none.
             draft.since = self.watermark + 1
+        self._zones.add(draft.zone)
         self._entitlements.put(number, draft)
         engine.evaluate_one(
             number, int(self._cursor[engine.STOP]), np.uint64(hash_of(merchant_id)),
@@ -440,17 +442,19 @@ class Partition:
             value_length: its length; -1 deletes the merchant.
 
         Raises:
-            ValueError: a value is not a row, or of a newer layout.
+            ValueError: a value is not a row, or of a newer layout, or of a merchant in a time zone
+                that this machine does not know.
         """
         wide = value_length == WIDTH
         self._sums = None
         rows_only = np.where(wide, ROW.itemsize, value_length).astype(np.int32)
         self._rows.restore(Records(text, key_at, key_length, value_at, rows_only))
         if wide.any():
-            self._entitlements.restore(
-                self._rows.keys,
-                Records(text, key_at[wide], key_length[wide], value_at[wide], value_length[wide]),
+            behind = Records(
+                text, key_at[wide], key_length[wide], value_at[wide], value_length[wide]
             )
+            self._entitlements.restore(self._rows.keys, behind)
+            self._zones.restore(behind)
 
     def __len__(self) -> int:
         """Merchants that have a row."""
@@ -471,11 +475,15 @@ class Partition:
         """Return the currencies (`events.currency_index`) of some row numbers."""
         return cast("list[int]", self._rows.currencies(numbers).tolist())
 
+    def zone_of(self, merchant_id: bytes) -> Zone:
+        """Return the time zone of a merchant's local days."""
+        return self._zones.of(self.entitled(merchant_id))
+
     def draw(self, merchant_id: bytes, at: int) -> Draw:
         """Return what is known and thought of a merchant now, or at a later time (epoch ms)."""
         vector, contributions = np.empty(FEATURE_COUNT), np.empty(FEATURE_COUNT)
         row = self.row_bytes(merchant_id)
-        compute(row_at(row and row[: ROW.itemsize], at, self._zone), vector)
+        compute(row_at(row and row[: ROW.itemsize], at, self.zone_of(merchant_id)), vector)
         pd = probability(vector, self._weights, contributions)
         return Draw(named(vector), pd, self._version.scorecard.version)
 

@@ -209,7 +209,7 @@ class Settings(BaseSettings):
     )
     zone: str = Field(
         default="Asia/Shanghai",
-        description="IANA zone that says where a merchant's day begins.",
+        description="IANA zone of the local days of merchants that registered none.",
     )
     checkpoint_interval_s: float = Field(
         default=1.0,

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from features.calendar import DAY_MS, Zone, local_day, month_of
+from features.calendar import DAY_MS, local_day, month_of
 from scorers.claims.claimant import MONTHS_OF_CLAIMS, MOST_CLAIMS, Answered, Claimant, is_kept
 from scorers.claims.events import REASONS, ClaimAnswer, ClaimEvent, ClaimReason, ReasonCode
 
 if TYPE_CHECKING:
+    from features.calendar import Zone
     from scorers.source import Source
     from scorers.store import Store
 
@@ -67,6 +68,8 @@ class CoverStanding(NamedTuple):
     """Minor units, at least 0."""
     version: int
     """Of the limit update that the cover came with; 0 before the first."""
+    zone: Zone
+    """Of the merchant's local months."""
 
 
 class ClaimVerdict(NamedTuple):
@@ -84,9 +87,10 @@ class ClaimBook:
     >>> from scorers.source import Source
     >>> class Kept(dict):
     ...     put = dict.__setitem__
-    >>> book = ClaimBook(Kept(), load_zone("Asia/Shanghai"))
+    >>> book = ClaimBook(Kept())
     >>> standing = CoverStanding(
-    ...     enrolled=True, closed=False, currency="CNY", cover=50_000, version=3
+    ...     enrolled=True, closed=False, currency="CNY", cover=50_000, version=3,
+    ...     zone=load_zone("Asia/Shanghai"),
     ... )
     >>> claim = ClaimEvent("c1", "stall", "ping", "CNY", 40_000, 1000, 2000)
     >>> book.apply(claim, Source("payments", 0, 7), standing, 1, 2000).answer.covered
@@ -100,9 +104,8 @@ class ClaimBook:
     True
     """
 
-    def __init__(self, claimants: Store[Claimant], zone: Zone) -> None:
+    def __init__(self, claimants: Store[Claimant]) -> None:
         self._claimants = claimants
-        self._zone = zone
 
     def apply(
         self,
@@ -120,11 +123,12 @@ class ClaimBook:
             standing: the merchant's cover with the claim's insurer at this place in the log.
             policy_version: of the insurer's policy for insurance; 0 without one.
             as_of: event time of the log at this place, epoch ms; it never falls. Its local month
-                is the present one.
+                is the present one, or a later one that has been so by another zone.
         """
         as_of = max(as_of, 0)
-        present, month = self._month(as_of), self._month(claim.occurred_at)
-        claimant = self.claimant(claim.merchant_id, claim.lender_id).at(present)
+        month = _month(claim.occurred_at, standing.zone)
+        claimant = self.claimant(claim.merchant_id, claim.lender_id)
+        claimant = claimant.at(_month(as_of, standing.zone))
         known = claimant.known(claim.claim_id)
         if known is not None:
             if known.checksum != _checksum(claim):
@@ -134,7 +138,7 @@ class ClaimBook:
             return ClaimVerdict(Became.LOSS_AFTER_CLAIM)
         if claim.occurred_at > as_of + AHEAD_MS:
             return ClaimVerdict(Became.FROM_THE_FUTURE)
-        if not is_kept(month, present):
+        if not is_kept(month, claimant.month):
             return ClaimVerdict(Became.TOO_LATE)
         if len(claimant.answered) >= MOST_CLAIMS:
             return ClaimVerdict(Became.TOO_MANY_CLAIMS)
@@ -170,7 +174,7 @@ class ClaimBook:
         """Return all that is kept of a merchant's claims on one insurer; it may be empty."""
         return self._claimants.get((merchant_id, lender_id)) or Claimant()
 
-    def covered(self, merchant_id: str, lender_id: str, currency: str, at: int) -> int:
+    def covered(self, merchant_id: str, lender_id: str, currency: str, at: int, zone: Zone) -> int:
         """Return what an insurer covers of a merchant's losses in the local month of an instant.
 
         Args:
@@ -178,14 +182,16 @@ class ClaimBook:
             lender_id: the insurer.
             currency: ISO 4217 code.
             at: epoch ms.
+            zone: of the merchant.
 
         Returns:
             Minor units; 0 of a month that is no longer kept.
         """
-        return self.claimant(merchant_id, lender_id).covered_in(self._month(at), currency)
+        return self.claimant(merchant_id, lender_id).covered_in(_month(at, zone), currency)
 
-    def _month(self, at: int) -> int:
-        return int(month_of(local_day(at, self._zone)))
+
+def _month(at: int, zone: Zone) -> int:
+    return int(month_of(local_day(at, zone)))
 
 
 def _hindrances(claim: ClaimEvent, standing: CoverStanding) -> tuple[ReasonCode, ...]:

@@ -6,7 +6,7 @@ import msgspec
 
 from scorers.claims.events import ReasonCode
 
-CLAIMANT_SCHEMA_VERSION = 1
+CLAIMANT_SCHEMA_VERSION = 2
 
 MONTHS_OF_CLAIMS = 3
 """Local months of loss whose claims are kept: the present one and the two before."""
@@ -49,10 +49,13 @@ class Claimant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         answered: claims for losses of the newest `MONTHS_OF_CLAIMS` local months, and of one that
             may just begin, in the order of their answers.
+        month: the newest local month that was the present one at an answer; 0 in entries of
+            version 1, which do not have it.
         schema_version: of this layout.
     """
 
     answered: tuple[Answered, ...] = ()
+    month: int = 0
     schema_version: int = CLAIMANT_SCHEMA_VERSION
 
     def known(self, claim_id: str) -> Answered | None:
@@ -71,9 +74,14 @@ class Claimant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
     def at(self, month: int) -> Claimant:
-        """Return the claimant in a local month, without what is then too old to keep."""
+        """Return the claimant in a local month, without what is then too old to keep.
+
+        The month never goes back, though behind a change of the merchant's zone the calendar
+        may: what was let go of is no longer known.
+        """
+        month = max(self.month, month)
         kept = tuple(each for each in self.answered if is_kept(each.month, month))
-        return msgspec.structs.replace(self, answered=kept)
+        return Claimant(kept, month)
 
 
 def is_kept(month: int, present: int) -> bool:

@@ -16,7 +16,6 @@ from streams.errors import OperatorError
 if TYPE_CHECKING:
     from scorers.explanation import Explanation
     from scorers.outstanding import Outstanding
-    from streams.settings import Settings
 
 app = command_app("Say what is remembered of a merchant, and why its limit is so.")
 
@@ -38,7 +37,7 @@ def explain(
 ) -> None:
     """Say what is remembered of a merchant: features, score, limit, and what it has out of it."""
     settings = settings_for(context, config, bootstrap_servers, topic_prefix=topic_prefix)
-    from features.calendar import load_zone
+    from features.calendar import UnknownZone
     from scorers.entitlements import upgraded_wide
     from scorers.explanation import explain as explain_row
     from scorers.outstanding import outstanding
@@ -58,7 +57,10 @@ def explain(
     versions = asyncio.run(read_versions(settings))
     version = versions.named_by(record) if record is not None else Version()
     row = upgraded_wide(row)
-    explanation = explain_row(merchant.encode(), row, version, load_zone(settings.zone), as_of or 0)
+    try:
+        explanation = explain_row(merchant.encode(), row, version, settings.zone, as_of or 0)
+    except UnknownZone as error:
+        raise OperatorError(f"Of the merchant {merchant!r}: {error}.") from None
     remembered = _remembered(row)
     accounts = asyncio.run(find_accounts(settings, merchant))
     # A merchant that has enrolled before its first payment has no currency yet.
@@ -76,7 +78,7 @@ def explain(
         )  # fmt: skip
         return
     console = Console()
-    _print(console, merchant, explanation, remembered, currency, settings)
+    _print(console, merchant, explanation, remembered, currency)
     if profile.category is not None or profile.codes:
         console.print(
             f"registered as {profile.category or 'nothing'}; codes bound: "
@@ -102,17 +104,16 @@ def _print(
     explanation: "Explanation",
     remembered: "dict[str, object]",
     currency: str,
-    settings: "Settings",
 ) -> None:
     from streams.contract.currencies import amount_text
 
-    zone = ZoneInfo(settings.zone)
+    zone = ZoneInfo(explanation.zone)
 
     def moment(ms: object) -> str:
         return datetime.fromtimestamp(int(str(ms)) / 1000, zone).strftime("%Y-%m-%d %H:%M")
 
     console.print(
-        f"[bold]{merchant}[/] as of {moment(explanation.as_of)} ({settings.zone}), "
+        f"[bold]{merchant}[/] as of {moment(explanation.as_of)} ({explanation.zone}), "
         f"offset {explanation.offset}, model {explanation.model_version}, "
         f"policy {explanation.policy_version}"
     )

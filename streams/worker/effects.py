@@ -53,7 +53,7 @@ class FoldApplier:
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._partitions = settings.partitions
-        self._relayed = RelayedEvents(handled(settings.topics, settings.zone), metrics)
+        self._relayed = RelayedEvents(handled(settings.topics), metrics)
 
     def apply(self, holding: Holding, fold: Fold) -> Effects:
         """Apply a decoded fold to the partition that it is of, and say what follows."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -38,12 +38,12 @@ NO_POLICY = "no_policy"
 NO_POLICY_SENTENCE = "the lender has no policy for this product: nothing can be applied for"
 
 
-def handled(topics: Topics, zone: str) -> Mapping[str, Handled]:
-    """Return who handles what, by the full name of the topic; `zone` is the installation's."""
+def handled(topics: Topics) -> Mapping[str, Handled]:
+    """Return who handles what, by the full name of the topic."""
     return {
         topics.loan_events.name: Handled(LoanEvent, by_ledger=apply_loan_event),
         topics.merchant_events.name: Handled(
-            MerchantEvent, by_ledger=keep_merchant, by_row=partial(apply_merchant_event, zone=zone)
+            MerchantEvent, by_ledger=keep_merchant, by_row=apply_merchant_event
         ),
         topics.applications.name: Handled(Application, by_ledger=apply_application),
         topics.fund_events.name: Handled(FundEvent, by_ledger=apply_fund_event),
@@ -92,13 +92,13 @@ def keep_merchant(
 
 
 def apply_merchant_event(
-    event: MerchantEvent, arrival: Arrival, outputs: Outputs, metrics: Metrics, *, zone: str
+    event: MerchantEvent, arrival: Arrival, outputs: Outputs, metrics: Metrics
 ) -> None:
     """Apply a merchant event to the merchant's row; one that the row holds changes nothing."""
     relayed = arrival.relayed
     refused = arrival.holding.partition.amend(
         event.merchant_id.encode(),
-        Enrolment(event, (relayed.partition, relayed.offset), zone),
+        Enrolment(event, (relayed.partition, relayed.offset)),
         offset=arrival.offset,
     )
     if refused is not None:
@@ -184,6 +184,7 @@ def apply_claim(claim: ClaimEvent, arrival: Arrival, outputs: Outputs, metrics: 
         currency=None if policy is None else policy.currency,
         cover=known.limit,
         version=known.limit_version,
+        zone=partition.zone_of(claim.merchant_id.encode()),
     )
     source = Source(arrival.fold.topic, arrival.fold.partition, arrival.offset)
     version = 0 if policy is None else policy.version

@@ -79,6 +79,7 @@ NOT_YET = Local(-1, -1)
 @dataclass
 class Merchant:
     zone: ZoneInfo
+    """May be another from some event on; what has been counted stays where it is."""
     clock: int = -1
     now: Local = NOT_YET
     counted: list[Counted] = field(default_factory=list)
@@ -90,7 +91,9 @@ class Merchant:
     """By payer; halved with every block."""
     spent_total: int = 0
     first_at: int = -1
+    first_day: int = -1
     last_at: int = -1
+    last_day: int = -1
     outflow: int = 0
     balances: list[tuple[int, int]] = field(default_factory=list)
     """(block of the clock, what was left after the event), event by event."""
@@ -135,9 +138,9 @@ class Merchant:
         if event.occurred_at > self.last_at:
             if self.last_at >= 0:
                 self.gaps.append((event.occurred_at - self.last_at, tile.block))
-            self.last_at = event.occurred_at
+            self.last_at, self.last_day = event.occurred_at, tile.day
         if self.first_at < 0 or event.occurred_at < self.first_at:
-            self.first_at = event.occurred_at
+            self.first_at, self.first_day = event.occurred_at, tile.day
         if event.payer and self.now.day - tile.day < 28:
             self.sightings.append((event.payer, tile.day))
         if event.payer and self.now.block - tile.block <= 1:
@@ -220,14 +223,13 @@ class Merchant:
         names += ["mean_day_net_28", "volatility_28", "trend"]
         if self.first_at < 0:
             return dict.fromkeys(names, nan)
-        first, last = local(self.first_at, self.zone), local(self.last_at, self.zone)
-        days = min(self.now.day - first.day + 1, 28)
+        days = min(self.now.day - self.first_day + 1, 28)
         gaps = [gap for gap, block in self.gaps if self.now.block - block <= 1]
         lately, before = Fraction(sum(nets[:7]), 7), Fraction(sum(nets[7:]), max(days - 7, 1))
         has_trend = days > 7 and sum(nets) > 0
         return {
-            "tenure_days": self.now.day - first.day,
-            "silence_days": self.now.day - last.day,
+            "tenure_days": self.now.day - self.first_day,
+            "silence_days": self.now.day - self.last_day,
             "longest_gap_days": max([*gaps, self.clock - self.last_at]) / 86_400_000,
             "mean_day_net_28": sum(nets) / days,
             "volatility_28": spread(days, sum(nets), sum(net**2 for net in nets)),
@@ -242,7 +244,7 @@ class Merchant:
         names += ["outflow_share", "lowest_balance_56", "lowest_balance"]
         if self.first_at < 0:
             return found | dict.fromkeys(names, nan)
-        days = self.now.day - local(self.first_at, self.zone).day + 1
+        days = self.now.day - self.first_day + 1
         number = sum(c.sign for c in self.counted if c.is_ticket)
         month = Fraction(28 * max(0, amount - taken), days)
         found |= {

@@ -1,27 +1,35 @@
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from features.calendar import (
+    DEFAULT_ZONE,
     UnknownZone,
+    Zones,
+    end_to_end,
     load_zone,
     local_day,
     local_hour,
     next_midnight,
+    zone_key,
+    zone_name,
+    zone_names,
+    zone_of,
 )
+from features.compiler import kernel
 from tests.features.model import local
 
 # Half hours, changes at midnight, a skipped day, changes suspended for a month, no changes.
-ZONES = st.sampled_from(
-    [
-        "Asia/Shanghai", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe",
-        "America/St_Johns", "America/Sao_Paulo", "America/Havana", "Pacific/Apia",
-        "Africa/Casablanca", "Asia/Kathmandu", "UTC",
-    ]
+NAMES = (
+    "Asia/Shanghai", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe",
+    "America/St_Johns", "America/Sao_Paulo", "America/Havana", "Pacific/Apia",
+    "Africa/Casablanca", "Asia/Kathmandu", "UTC",
 )  # fmt: skip
+ZONES = st.sampled_from(NAMES)
 INSTANTS = st.integers(0, 4_102_444_800_000)  # 1970 to 2100
 
 
@@ -53,6 +61,36 @@ def test_the_next_midnight_is_the_first_instant_of_a_later_day(instant: int, zon
     assert midnight > instant
     assert local_day(midnight, table) > local_day(instant, table)
     assert local_day(midnight - 1, table) <= local_day(instant, table)
+
+
+@kernel
+def hour_and_midnight(ms: int, key: np.uint32, zones: Zones) -> tuple[int, int]:
+    zone = zone_of(key, zones)
+    return local_hour(ms, zone), next_midnight(ms, zone)
+
+
+@given(INSTANTS, st.lists(ZONES, min_size=1, unique=True))
+def test_a_zone_among_others_is_what_it_is_alone(instant: int, names: list[str]) -> None:
+    alone = {int(DEFAULT_ZONE): load_zone("UTC")}
+    alone |= {zone_key(name): load_zone(name) for name in names}
+    zones = end_to_end(alone)
+    for key, zone in alone.items():
+        expected = local_hour(instant, zone), next_midnight(instant, zone)
+        assert hour_and_midnight(instant, np.uint32(key), zones) == expected
+
+
+def test_no_two_zones_have_the_same_key_and_none_has_that_of_no_zone() -> None:
+    names = available_timezones()
+    keys = {zone_key(name) for name in names}
+    assert len(keys) == len(names)
+    assert int(DEFAULT_ZONE) not in keys
+    assert all(0 < key < 2**32 for key in keys)
+
+
+def test_a_key_gives_its_name_and_an_unknown_one_says_what_to_do() -> None:
+    assert {zone_name(zone_key(name)) for name in zone_names()} == zone_names()
+    with pytest.raises(UnknownZone, match=r"the key 7: update the tzdata package"):
+        zone_name(7)
 
 
 def test_a_day_that_was_left_out_is_left_out() -> None:

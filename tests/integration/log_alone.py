@@ -140,7 +140,7 @@ class _Run:
         self._holding = Holding(number, partition)
         place = Place(settings.topics.payments.name, number, settings.partitions)
         self._holding.accounts.begin(place)
-        self._events = RelayedEvents(handled(settings.topics, settings.zone), Metrics())
+        self._events = RelayedEvents(handled(settings.topics), Metrics())
 
     def over(self, log: list[ConsumerRecord], checkpoints: list[CheckpointRecord]) -> None:
         """Apply the log under the policies that the checkpoints name."""

@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 
-from features.calendar import load_zone
 from features.layout import ROW
 from scorers.explanation import Explanation
 from scorers.explanation import explain as explain_row
@@ -79,7 +78,7 @@ def good(merchant_id: str, count: int = GOOD) -> list[Record]:
 
 def explained(worker: WatchedWorker, merchant_id: str) -> Explanation:
     row = worker.rows[merchant_id.encode()].tobytes()
-    return explain_row(merchant_id.encode(), row, Version(), load_zone("Asia/Shanghai"), 0)
+    return explain_row(merchant_id.encode(), row, Version(), "Asia/Shanghai", 0)
 
 
 def features_of(worker: WatchedWorker, merchant_id: str) -> dict[str, float | None]:

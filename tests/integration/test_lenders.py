@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
+from typer.testing import CliRunner
 
 from scorers.applications.messages import BudgetWanted, Outcome, Product
 from scorers.applications.messages import Product as Applied
@@ -21,6 +22,7 @@ from scorers.policy import Product as Offered
 from scorers.policy import Servicing, dump_policy
 from scorers.servicing import StandingChanged
 from streams.brokers.provision import apply_topics
+from streams.commands.explain import app as explain
 from streams.contract.messages import Relayed
 from streams.errors import OperatorError
 from streams.settings import load_settings
@@ -181,7 +183,7 @@ def test_what_a_merchant_may_not_say_is_set_aside_with_its_reason_and_changes_no
         enrolled(shop, "bank-b", kind=MerchantKind.WITHDRAWN): "not_enrolled",
         enrolled(shop, "platform"): "everybodys_policy",
         msgspec.structs.replace(registered, event_id="r2", currency="USD"): "other_currency",
-        msgspec.structs.replace(registered, event_id="r3", zone="Asia/Tokyo"): "other_zone",
+        msgspec.structs.replace(registered, event_id="r3", zone="Asia/Tokio"): "unknown_zone",
         of_merchant(MerchantKind.CODE_UNBOUND, shop, code_id="counter-9"): "not_bound",
         many[-1]: "too_many_enrolments",
     }
@@ -193,6 +195,29 @@ def test_what_a_merchant_may_not_say_is_set_aside_with_its_reason_and_changes_no
         msgspec.json.encode(incomplete): "missing_field"
     }
     assert worker.limit("bank-b", shop) == 0
+
+
+def test_a_merchant_in_another_zone_has_days_of_its_own(worker: LendingWorker) -> None:
+    here, there = shops("zoned", 2)
+    worker.tell(of_merchant(MerchantKind.REGISTERED, there, zone="America/New_York"))
+    worker.pay(here, there)
+    explanations = [explained(worker, shop) for shop in (here, there)]
+    assert [each["zone"] for each in explanations] == ["Asia/Shanghai", "America/New_York"]
+    for each in explanations:
+        local = datetime.fromtimestamp(worker.clock / 1000, ZoneInfo(each["zone"]))
+        since = local.replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+        assert each["remembered"]["day"] == since // timedelta(days=1)
+        assert each["remembered"]["hour"] == since // timedelta(hours=1)
+    midnight = (local + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    assert explanations[1]["remembered"]["due_at"] == round(midnight.timestamp() * 1000)
+
+
+def explained(worker: LendingWorker, shop: str) -> dict[str, Any]:
+    """What `duoshou explain --json` says of a merchant."""
+    done = CliRunner().invoke(explain, [shop, "--json"], env=worker.settings.as_environment())
+    assert done.exit_code == 0, (done.output, done.exception)
+    said: dict[str, Any] = json.loads(done.stdout)
+    return said
 
 
 def test_an_application_is_answered_once_and_held_to_what_is_left(worker: LendingWorker) -> None:

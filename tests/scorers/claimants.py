@@ -16,7 +16,9 @@ from scorers.source import Source
 
 ZONE = load_zone("Asia/Shanghai")
 COVER = 1_200_000
-STANDING = CoverStanding(enrolled=True, closed=False, currency="CNY", cover=COVER, version=4)
+STANDING = CoverStanding(
+    enrolled=True, closed=False, currency="CNY", cover=COVER, version=4, zone=ZONE
+)
 
 
 def at(text: str) -> int:
@@ -56,7 +58,7 @@ class Told:
 
     def __init__(self) -> None:
         self.store = Dict()
-        self.book = ClaimBook(self.store, ZONE)
+        self.book = ClaimBook(self.store)
         self.offset = 0
         self.clock = 0
 

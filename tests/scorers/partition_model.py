@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from features.calendar import NEVER, Zone, next_midnight
+from features.calendar import NEVER, Zone, load_zone, next_midnight, zone_names
 from features.events import Kind, Outcome
 from features.hashing import hash_of
 from features.roll import can_decay, roll
@@ -68,10 +68,12 @@ class Entry:
 @dataclass
 class Merchant:
     currency: str | None
+    zone: Zone
     offset: int = -1
     clock: int = -1
     newest_payment: int = -1
-    counted: list[tuple[int, Record]] = field(default_factory=list)
+    counted: list[tuple[int, Record | int, Zone]] = field(default_factory=list)
+    """Records, and times to which it was rolled without one, with the zone that held then."""
     limit: int = 0
     version: int = 0
     raised_at: int = -1
@@ -79,6 +81,11 @@ class Merchant:
     closed: bool = False
     slots: list[Entry | None] = field(default_factory=lambda: [None] * 8)
     floor: int = 0
+
+    def roll(self, to_ms: int, offset: int) -> None:
+        self.clock = max(self.clock, to_ms)
+        self.offset = offset
+        self.counted.append((offset, self.clock, self.zone))
 
     def lends(self) -> set[str]:
         """Whose limits above 0 it has."""
@@ -107,8 +114,7 @@ class ModelPartition:
             for merchant_id, merchant in self.merchants.items():
                 due = hourly and merchant.due_at <= self.watermark
                 if (due or merchant.lends() & ended) and merchant.offset < offset:
-                    merchant.clock = max(merchant.clock, self.watermark)
-                    merchant.offset = offset
+                    merchant.roll(self.watermark, offset)
                     self._evaluate(merchant_id, merchant, by_time=True)
             self.swept_hour = self.watermark // HOUR
         return outcome
@@ -135,9 +141,9 @@ class ModelPartition:
                 return Outcome.DUPLICATE if content == record.content else Outcome.CONFLICT
         self.ids.setdefault(record.payment_id, []).append((generation, record.content))
         if merchant is None:
-            merchant = self.merchants[record.merchant] = Merchant(record.currency)
+            merchant = self.merchants[record.merchant] = Merchant(record.currency, self.zone)
         merchant.currency = record.currency
-        merchant.counted.append((offset, record))
+        merchant.counted.append((offset, record, merchant.zone))
         merchant.offset = offset
         merchant.clock = max(merchant.clock, record.occurred_at)
         if record.kind is Kind.PAYMENT:
@@ -148,20 +154,23 @@ class ModelPartition:
     def _features(self, merchant: Merchant) -> tuple[dict[str, float], bool]:
         shadow = Rows()
         row = shadow.row(shadow.add(b"shadow"))
-        for offset, record in merchant.counted:
+        for offset, record, zone in merchant.counted:
+            if isinstance(record, int):
+                roll(row, record, zone)
+                continue
             payer = np.uint64(hash_of(record.payer.encode()) if record.payer else 0)
             apply_event(
                 row, int(record.kind), record.amount, record.occurred_at, record.original_at,
-                record.funding, payer, offset, self.zone,
+                record.funding, payer, offset, zone,
             )  # fmt: skip
-        roll(row, merchant.clock, self.zone)
+        roll(row, merchant.clock, merchant.zone)
         vector = np.empty(len(FEATURE_NAMES))
         compute(row, vector)
         return dict(zip(FEATURE_NAMES, vector.tolist(), strict=True)), can_decay(row)
 
     def amend(self, offset: int, event: MerchantEvent) -> None:
         """Apply a merchant event; one that is refused changes nothing."""
-        known = self.merchants.get(event.merchant_id.encode(), Merchant(None))
+        known = self.merchants.get(event.merchant_id.encode(), Merchant(None, self.zone))
         at = [i for i, entry in enumerate(known.slots) if entry and entry.lender == event.lender_id]
         free = [i for i, entry in enumerate(known.slots) if entry is None]
         gone: list[int] = []
@@ -174,13 +183,16 @@ class ModelPartition:
                 if not at:
                     return
                 gone = at
+            case MerchantKind.REGISTERED if event.zone is not None:
+                if event.zone not in zone_names():
+                    return
+                known.zone = load_zone(event.zone)
             case MerchantKind.CLOSED | MerchantKind.REOPENED:
                 known.closed = event.kind is MerchantKind.CLOSED
         if known.currency is None:
             known.currency = event.currency
         self.merchants[event.merchant_id.encode()] = known
-        known.offset = offset
-        known.clock = max(known.clock, self.watermark, 0)
+        known.roll(max(self.watermark, 0), offset)
         self._evaluate(event.merchant_id.encode(), known, by_time=False, gone=gone)
         for i in gone:
             entry = known.slots[i]
@@ -214,7 +226,7 @@ class ModelPartition:
                 merchant.due_at = min(merchant.due_at, policy.valid_to)
         merchant.limit, merchant.version, merchant.raised_at = own.limit, own.version, own.raised_at
         if decays or any(entry and entry.limit > 0 for entry in entries):
-            merchant.due_at = min(merchant.due_at, next_midnight(merchant.clock, self.zone))
+            merchant.due_at = min(merchant.due_at, next_midnight(merchant.clock, merchant.zone))
         else:
             merchant.due_at = NEVER
 

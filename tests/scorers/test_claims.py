@@ -10,8 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.bounds import LARGEST_AMOUNT
+from features.calendar import load_zone, local_day, month_of
 from scorers.claims.book import AHEAD_MS, SENTENCES, Became, ClaimBook
-from scorers.claims.claimant import MONTHS_OF_CLAIMS, MOST_CLAIMS, Answered, Claimant
+from scorers.claims.claimant import (
+    CLAIMANT_SCHEMA_VERSION,
+    MONTHS_OF_CLAIMS,
+    MOST_CLAIMS,
+    Answered,
+    Claimant,
+)
 from scorers.claims.events import REASONS, ClaimAnswer, ReasonCode
 from scorers.ledger import Ledger
 from scorers.source import Source
@@ -30,7 +37,7 @@ def test_a_cover_is_used_up_to_the_fen(told: Told) -> None:
     assert told.parts(claim(COVER - 1, "a")) == (COVER - 1, 0, [])
     assert told.parts(claim(2, "b")) == (1, 1, ["beyond_the_cover"])
     assert told.parts(claim(1, "c")) == (0, 1, ["beyond_the_cover"])
-    assert told.book.covered("stall", "ping", "CNY", NOON) == COVER
+    assert told.book.covered("stall", "ping", "CNY", NOON, ZONE) == COVER
 
 
 def test_at_midnight_in_shanghai_a_new_month_begins(told: Told) -> None:
@@ -45,6 +52,49 @@ def test_midnight_in_greenwich_is_no_midnight_in_shanghai(told: Told) -> None:
     before = at("2026-04-01 07:59:59.999")
     told.tell(claim(COVER, "a", occurred_at=before))
     assert told.parts(claim(1, "b", occurred_at=before + 1))[0] == 0
+
+
+NEW_YORK = load_zone("America/New_York")
+
+
+def test_the_month_is_that_of_the_merchant_s_zone(told: Told) -> None:
+    """At midnight in Shanghai it is noon in New York."""
+    assert told.parts(claim(COVER, "a", occurred_at=LAST), zone=NEW_YORK) == (COVER, 0, [])
+    assert told.parts(claim(1, "b", occurred_at=FIRST), zone=NEW_YORK)[0] == 0
+    noon = at("2026-04-01 12:00:00.000")
+    assert told.parts(claim(1, "c", occurred_at=noon - 1), zone=NEW_YORK)[0] == 0
+    assert told.parts(claim(COVER, "d", occurred_at=noon), zone=NEW_YORK) == (COVER, 0, [])
+    assert told.book.covered("stall", "ping", "CNY", FIRST, NEW_YORK) == COVER
+
+
+def test_no_claim_is_forgotten_and_answered_anew_where_a_change_of_zone_sets_the_month_back(
+    told: Told,
+) -> None:
+    old = claim(COVER, "old", occurred_at=at("2026-02-10 12:00"))
+    told.tell(old)
+    told.tell(claim(1, "may", occurred_at=MAY))
+    assert told.tell(old) == (Became.TOO_LATE, None)
+    # In New York it is April once more, and February would be the second month before it.
+    assert told.tell(old, zone=NEW_YORK) == (Became.TOO_LATE, None)
+    assert told.book.claimant("stall", "ping").month == month_of(local_day(MAY, ZONE))
+
+
+def test_what_was_covered_stays_in_its_month_behind_a_change_of_zone(told: Told) -> None:
+    told.tell(claim(COVER, "a", occurred_at=FIRST))
+    assert told.parts(claim(COVER, "b", occurred_at=FIRST), zone=NEW_YORK) == (COVER, 0, [])
+    assert told.parts(claim(1, "c", occurred_at=FIRST), zone=NEW_YORK)[0] == 0
+    assert told.parts(claim(1, "d", occurred_at=FIRST + AHEAD_MS), zone=NEW_YORK)[0] == 0
+
+
+def test_an_entry_of_the_first_layout_is_read(told: Told) -> None:
+    first = told.answer(claim(500))
+    [(key, raw)] = told.store.entries.items()
+    entry = msgspec.json.decode(raw)
+    del entry["month"]
+    told.store.entries[key] = msgspec.json.encode(entry | {"schema_version": 1})
+    assert told.answer(claim(500)) == first
+    assert told.tell(claim(1, "more")).became is Became.ANSWERED
+    assert told.book.claimant("stall", "ping").schema_version == CLAIMANT_SCHEMA_VERSION
 
 
 def test_a_claim_stands_under_the_cover_of_its_place_in_the_log(told: Told) -> None:
@@ -172,7 +222,7 @@ def test_every_refusal_and_every_reason_has_a_sentence() -> None:
 
 def test_a_book_of_the_ledger_keeps_claims() -> None:
     ledger = Ledger()
-    book = ClaimBook(ledger.book("claimants", Claimant), ZONE)
+    book = ClaimBook(ledger.book("claimants", Claimant))
     first = book.apply(claim(500), Source("payments", 0, 1), STANDING, 5, NOON)
     again = book.apply(claim(500), Source("payments", 0, 2), STANDING, 5, NOON)
     assert first.answer == again.answer
@@ -228,4 +278,4 @@ def test_sums_add_up_months_stay_within_their_highest_cover_and_repeats_change_n
             if enrolled and currency == "CNY"
             else 0
         )
-        assert told.book.covered(merchant, "ping", "CNY", loss) == sums[month]
+        assert told.book.covered(merchant, "ping", "CNY", loss, ZONE) == sums[month]

@@ -72,6 +72,10 @@ def enrolled(merchant: str = "m0", kind: MerchantKind = MerchantKind.ENROLLED) -
     return MerchantEvent("e", kind, merchant, NOON, "insurer", Product.INSURANCE)
 
 
+def registered(zone: str, merchant: str = "m0") -> MerchantEvent:
+    return MerchantEvent("e", MerchantKind.REGISTERED, merchant, NOON, zone=zone)
+
+
 def relayed(at: int = NOON) -> Record:
     return replace(tick(at), outcome=Outcome.RELAYED)
 
@@ -105,8 +109,8 @@ def covers(updates: list[Update]) -> list[tuple[int, bool]]:
     return [(each.limit, each.by_time) for each in updates if each.lender == "insurer"]
 
 
-def month(at: int) -> int:
-    local = datetime.fromtimestamp(at / 1000, UTC).astimezone(SHANGHAI)
+def month(at: int, zone: str = "Asia/Shanghai") -> int:
+    local = datetime.fromtimestamp(at / 1000, UTC).astimezone(ZoneInfo(zone))
     return (local.year - 1970) * 12 + local.month - 1
 
 
@@ -211,12 +215,21 @@ def logs_with(
     return log, amendments
 
 
+# Midnight is at a full hour of UTC in all of them.
+zones = st.sampled_from(
+    [None, "Asia/Shanghai", "America/New_York", "America/Los_Angeles", "Pacific/Auckland"]
+)
+
+
 @settings(max_examples=60)
-@given(logs_with(merchant_events))
+@given(logs_with(merchant_events), st.tuples(*[zones] * len(MERCHANTS)))
 def test_the_cover_in_force_is_always_that_of_the_month_that_time_has_come_to(
-    drawn: tuple[list[Record], dict[int, MerchantEvent]],
+    drawn: tuple[list[Record], dict[int, MerchantEvent]], drawn_zones: tuple[str | None, ...]
 ) -> None:
-    log, amendments = drawn
+    zone_of = {m: zone for m, zone in zip(MERCHANTS, drawn_zones, strict=True) if zone}
+    here = [registered(zone, merchant.decode()) for merchant, zone in zone_of.items()]
+    amendments = dict(enumerate(here)) | {len(here) + n: each for n, each in drawn[1].items()}
+    log = [*(relayed() for _ in here), *drawn[0]]
     partition = partition_of()
     since: dict[bytes, int] = {}
     consents: set[bytes] = set()
@@ -238,9 +251,10 @@ def test_the_cover_in_force_is_always_that_of_the_month_that_time_has_come_to(
             and at >= since[record.merchant]
         ):
             sign = 1 if record.kind is Kind.PAYMENT else -1
-            net[record.merchant, month(at)] += sign * record.amount
-        this = month(max(partition.watermark, 0))
+            own = month(at, zone_of.get(record.merchant, "Asia/Shanghai"))
+            net[record.merchant, own] += sign * record.amount
         for merchant in consents:
+            this = month(max(partition.watermark, 0), zone_of.get(merchant, "Asia/Shanghai"))
             known = partition.known_of(merchant, INSURANCE)
             expected = plain_cover(net[merchant, this], net[merchant, this - 1])
             assert known.limit == (expected if known.currency == "CNY" else 0)
@@ -465,6 +479,36 @@ def test_another_currency_or_a_policy_that_has_ended_gives_no_cover() -> None:
     log = [relayed(), paid(100_000, NOON), tick(NOON + DAY)]
     _, updates = run(ending, log, amendments={0: enrolled()})
     assert covers(updates) == [(29_000, False), (0, True)]
+
+
+def test_a_month_ends_at_the_merchant_s_own_midnight() -> None:
+    partition = partition_of()
+    events = {0: registered("America/New_York"), 1: enrolled(), 2: enrolled("m1")}
+    log = [*(relayed() for _ in events), paid(100_000, NOON), paid(100_000, NOON, "q", b"m1")]
+    run(partition, log, amendments=events)
+    midnight = APRIL + 12 * HOUR
+    _, updates = run(partition, [tick(APRIL), paid(1_000, midnight - 1), tick(midnight)], 5)
+    new_york = [each for each in updates if each.merchant == b"m0"]
+    assert covers(new_york) == [(29_200, False), (14_600, True)]
+    [shanghai] = [each for each in updates if each.merchant == b"m1"]
+    assert (shanghai.limit, shanghai.as_of) == (14_500, APRIL)
+
+
+def test_behind_a_change_of_zone_the_month_does_not_go_back_and_payments_count_in_the_new_one() -> (
+    None
+):
+    partition = partition_of()
+    log = [relayed(), paid(100_000, NOON), paid(40_000, APRIL), relayed(APRIL)]
+    west = registered("America/New_York")
+    run(partition, log, amendments={0: enrolled(), 3: west})
+    assert record_of(partition).month_net.tolist() == [40_000, 100_000]
+    # In New York it is still March.
+    late = paid(7_000, APRIL + HOUR)
+    run(partition, [late], 4)
+    assert record_of(partition).month_net.tolist() == [40_000, 107_000]
+    run(partition, [taken_back(late, APRIL + 20 * HOUR)], 5)
+    assert record_of(partition).month_net.tolist() == [40_000, 100_000]
+    assert cover_in_force(partition) == 11_600 + 14_500
 
 
 class Standing:

@@ -305,7 +305,7 @@ def test_an_explanation_says_so_and_names_nothing_that_would_raise_the_limit() -
     run(partition, trade(HELD_OUT, 40, 50_000))
     row = partition.row_bytes(HELD_OUT)
     assert row is not None
-    explanation = explain(HELD_OUT, row, Version(), ZONE, 0)
+    explanation = explain(HELD_OUT, row, Version(), "Asia/Shanghai", 0)
     assert explanation.held_out
     assert explanation.limit == explanation.target == BUILT_IN.starter_amount
     assert explanation.levers == []
@@ -318,7 +318,7 @@ def test_an_explanation_of_anybody_else_names_what_would_raise_the_limit() -> No
     run(partition, trade(b"m0", 40, 50_000))
     row = partition.row_bytes(b"m0")
     assert row is not None
-    explanation = explain(b"m0", row, Version(), ZONE, 0)
+    explanation = explain(b"m0", row, Version(), "Asia/Shanghai", 0)
     assert not explanation.held_out
     assert explanation.target > BUILT_IN.starter_amount
     assert [lever.name for lever in explanation.levers].count("volume") == 1

@@ -24,6 +24,7 @@ ZONE = load_zone("Asia/Shanghai")
 DRAWN = event(LoanKind.DRAWN, "e1", amount=800 * YUAN)
 KNOWN = Explanation(
     as_of=10_000,
+    zone="Asia/Shanghai",
     offset=7,
     probability_of_default=0.02,
     limit=2_000 * YUAN,
