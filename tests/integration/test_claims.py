@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import itertools
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
 
 from scorers.claims.events import ClaimAnswer, ClaimEvent
+from scorers.merchants import MerchantKind
 from scorers.policy import Cover, Product
 from streams.brokers.provision import apply_topics
 from streams.contract.messages import PaymentKind
 from streams.settings import load_settings
-from tests.integration.lending import YUAN, LendingWorker, enrolled, flat, shops
+from tests.integration.lending import YUAN, LendingWorker, enrolled, flat, of_merchant, shops
 from tests.integration.log_alone import (
     assert_claims_are_dealt_with,
     assert_same,
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from streams.brokers.apache import ApacheKafka
 
 INSURER = "insurer"
-SECOND_MS, DAY_MS = 1_000, 86_400_000
+SECOND_MS, HOUR_MS, DAY_MS = 1_000, 3_600_000, 86_400_000
 
 _numbers = itertools.count(1)
 
@@ -125,6 +128,31 @@ def test_without_a_cover_nothing_is_covered_and_the_answer_says_why(worker: Lend
     ]
     # None of that has used anything up.
     assert parts(worker, claim(worker, shop, 3_000)) == [(3_000, 0, [])]
+
+
+def month_in_shanghai(ms: int) -> int:
+    """When the month of an instant began in Shanghai, epoch ms."""
+    day = datetime.fromtimestamp(ms / 1000, UTC).astimezone(ZoneInfo("Asia/Shanghai"))
+    first = day.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return round(first.timestamp() * 1000)
+
+
+def test_a_loss_is_one_of_the_month_of_its_merchant_s_own_zone(worker: LendingWorker) -> None:
+    (abroad,) = shops("abroad", 1)
+    worker.tell(of_merchant(MerchantKind.REGISTERED, abroad, zone="America/New_York"))
+    insured(worker, "abroad")
+    at_home = insured(worker, "at_home")
+    # In New York the month begins half a day later. Two days from it, on the first of a month too.
+    edge = month_in_shanghai(worker.clock - 2 * DAY_MS)
+    losses = edge + HOUR_MS, edge + 25 * HOUR_MS
+    covered = {
+        shop: parts(worker, *(claim(worker, shop, 3_000, occurred_at=loss) for loss in losses))
+        for shop in (at_home, abroad)
+    }
+    assert covered == {
+        at_home: [(3_000, 0, []), (0, 3_000, ["beyond_the_cover"])],
+        abroad: [(3_000, 0, []), (3_000, 0, [])],
+    }
 
 
 def test_a_claim_that_is_sent_again_has_the_first_answer_and_another_content_is_a_conflict(
