@@ -29,8 +29,12 @@ from scorers.partition import Partition, Version
 from scorers.policy import Policy, PolicyName, Product, check_policy
 from scorers.reasons import reason_code
 from tests.scorers.logs import DAY, HOUR, MERCHANTS, MINUTE, NOON, Record, columns, logs, tick
-from tests.scorers.runs import EAGER, ZONE, blank_record, in_pieces, rows_of, run
-from tests.scorers.test_recovery import interrupted, stops
+from tests.scorers.runs import EAGER, ZONE, blank_record, run
+from tests.scorers.test_recovery import (
+    assert_crashes_change_nothing,
+    assert_splits_change_nothing,
+    stops,
+)
 
 if TYPE_CHECKING:
     from random import Random
@@ -564,9 +568,7 @@ def test_any_split_gives_the_same_rows_and_covers(
 ) -> None:
     log, amendments = drawn
     whole, split = partition_of(), partition_of(updates_at_once=1)
-    _, updates = run(whole, log, amendments=amendments)
-    assert in_pieces(split, log, cuts, amendments) == updates
-    assert rows_of(split) == rows_of(whole)
+    assert_splits_change_nothing(whole, split, log, cuts, amendments)
 
 
 @settings(max_examples=40)
@@ -575,9 +577,4 @@ def test_crashes_leave_rows_and_covers_as_in_a_quiet_run(
     drawn: tuple[list[Record], dict[int, MerchantEvent]],
     script: list[tuple[int, str, bool, int]],
 ) -> None:
-    log, amendments = drawn
-    quiet = partition_of()
-    _, expected = run(quiet, log, amendments=amendments)
-    partition, published = interrupted(partition_of, log, amendments, script)
-    assert rows_of(partition) == rows_of(quiet)
-    assert published == set(expected)
+    assert_crashes_change_nothing(partition_of, *drawn, script)

@@ -20,8 +20,12 @@ from scorers.policy import Policy, Product
 from scorers.reasons import reason_code
 from tests.scorers.logs import DAY, HOUR, MERCHANTS, NOON, Record, columns, logs, tick
 from tests.scorers.partition_model import ModelPartition
-from tests.scorers.runs import EAGER, ZONE, in_pieces, rows_of, run
-from tests.scorers.test_recovery import interrupted, stops
+from tests.scorers.runs import EAGER, ZONE, run
+from tests.scorers.test_recovery import (
+    assert_crashes_change_nothing,
+    assert_splits_change_nothing,
+    stops,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,12 +95,10 @@ def relayed(at: int = NOON) -> Record:
     return replace(tick(at), outcome=Outcome.RELAYED)
 
 
-@settings(max_examples=40)
-@given(logs_with_events())
-def test_limits_of_all_lenders_agree_with_the_plain_model(
-    drawn: tuple[list[Record], dict[int, MerchantEvent]],
-) -> None:
-    log, amendments = drawn
+def beside_the_model(
+    log: list[Record], amendments: dict[int, MerchantEvent]
+) -> tuple[Partition, ModelPartition]:
+    """Apply a log to a partition and to the plain model, which agree on all updates."""
     partition, model = partition_of(), ModelPartition(ZONE, MANY)
     _, updates = run(partition, log, amendments=amendments)
     for offset, record in enumerate(log):
@@ -104,6 +106,15 @@ def test_limits_of_all_lenders_agree_with_the_plain_model(
             model.amend(offset, amendments[offset])
         model.apply(offset, record)
     assert updates == model.updates
+    return partition, model
+
+
+@settings(max_examples=40)
+@given(logs_with_events())
+def test_limits_of_all_lenders_agree_with_the_plain_model(
+    drawn: tuple[list[Record], dict[int, MerchantEvent]],
+) -> None:
+    beside_the_model(*drawn)
 
 
 @settings(max_examples=40)
@@ -113,9 +124,7 @@ def test_any_split_gives_the_same_rows_and_updates(
 ) -> None:
     log, amendments = drawn
     whole, split = partition_of(), partition_of(updates_at_once=1)
-    _, updates = run(whole, log, amendments=amendments)
-    assert in_pieces(split, log, cuts, amendments) == updates
-    assert rows_of(split) == rows_of(whole)
+    assert_splits_change_nothing(whole, split, log, cuts, amendments)
 
 
 @settings(max_examples=40)
@@ -124,12 +133,7 @@ def test_crashes_leave_limits_and_enrolments_as_in_a_quiet_run(
     drawn: tuple[list[Record], dict[int, MerchantEvent]],
     script: list[tuple[int, str, bool, int]],
 ) -> None:
-    log, amendments = drawn
-    quiet = partition_of()
-    _, expected = run(quiet, log, amendments=amendments)
-    partition, published = interrupted(partition_of, log, amendments, script)
-    assert rows_of(partition) == rows_of(quiet)
-    assert published == set(expected)
+    assert_crashes_change_nothing(partition_of, *drawn, script)
 
 
 @settings(max_examples=40)

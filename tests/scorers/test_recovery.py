@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from features.events import Outcome
 from tests.scorers.logs import DAY, HOUR, MINUTE, NOON, Record, logs
-from tests.scorers.runs import new_partition, rows_of, run
+from tests.scorers.runs import in_pieces, new_partition, rows_of, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -97,6 +97,33 @@ def interrupted(
 ) -> tuple[Partition, set[Update]]:
     """Apply a log with checkpoints and crashes; return the last partition and all updates."""
     return gone_on(Disk(new), new(), log, amendments, script)
+
+
+def assert_crashes_change_nothing(
+    new: Callable[[], Partition],
+    log: Sequence[Record],
+    amendments: Mapping[int, MerchantEvent],
+    script: Sequence[tuple[int, str, bool, int]],
+) -> None:
+    """Rows and updates are as in a quiet run."""
+    quiet = new()
+    _, expected = run(quiet, log, amendments=amendments)
+    partition, published = interrupted(new, log, amendments, script)
+    assert rows_of(partition) == rows_of(quiet)
+    assert published == set(expected)
+
+
+def assert_splits_change_nothing(
+    whole: Partition,
+    split: Partition,
+    log: Sequence[Record],
+    cuts: Sequence[int],
+    amendments: Mapping[int, MerchantEvent],
+) -> None:
+    """Rows and updates of a log in batches that end at the cuts are those of one batch."""
+    _, updates = run(whole, log, amendments=amendments)
+    assert in_pieces(split, log, cuts, amendments) == updates
+    assert rows_of(split) == rows_of(whole)
 
 
 def gone_on(

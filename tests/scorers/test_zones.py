@@ -23,10 +23,14 @@ from scorers.partition import Partition
 from scorers.policy import Product
 from tests.features.model import Event, Merchant
 from tests.scorers.logs import DAY, HELD_OUT, HOUR, MERCHANTS, MINUTE, NOON, Record, logs, tick
-from tests.scorers.partition_model import ModelPartition
-from tests.scorers.runs import ZONE, in_pieces, rows_of, run
-from tests.scorers.test_entitlements import MANY, partition_of, relayed
-from tests.scorers.test_recovery import Disk, interrupted, stops
+from tests.scorers.runs import ZONE, rows_of, run
+from tests.scorers.test_entitlements import MANY, beside_the_model, partition_of, relayed
+from tests.scorers.test_recovery import (
+    Disk,
+    assert_crashes_change_nothing,
+    assert_splits_change_nothing,
+    stops,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,14 +141,7 @@ def test_every_feature_is_that_of_the_zone_in_force_and_days_never_go_back(
 def test_limits_and_when_they_are_due_agree_with_the_plain_model(
     drawn: tuple[list[Record], dict[int, MerchantEvent]],
 ) -> None:
-    log, amendments = drawn
-    partition, model = partition_of(), ModelPartition(ZONE, MANY)
-    _, updates = run(partition, log, amendments=amendments)
-    for offset, record in enumerate(log):
-        if offset in amendments:
-            model.amend(offset, amendments[offset])
-        model.apply(offset, record)
-    assert updates == model.updates
+    partition, model = beside_the_model(*drawn)
     assert set(partition.merchants()) == set(model.merchants)
     for merchant, known in model.merchants.items():
         assert fields(partition, merchant)[0]["due_at"] == known.due_at
@@ -157,9 +154,7 @@ def test_any_split_gives_the_same_rows_and_updates(
 ) -> None:
     log, amendments = drawn
     whole, split = partition_of(), partition_of(updates_at_once=1)
-    _, updates = run(whole, log, amendments=amendments)
-    assert in_pieces(split, log, cuts, amendments) == updates
-    assert rows_of(split) == rows_of(whole)
+    assert_splits_change_nothing(whole, split, log, cuts, amendments)
 
 
 @settings(max_examples=40)
@@ -168,12 +163,7 @@ def test_crashes_leave_rows_and_updates_as_in_a_quiet_run(
     drawn: tuple[list[Record], dict[int, MerchantEvent]],
     script: list[tuple[int, str, bool, int]],
 ) -> None:
-    log, amendments = drawn
-    quiet = partition_of()
-    _, expected = run(quiet, log, amendments=amendments)
-    partition, published = interrupted(partition_of, log, amendments, script)
-    assert rows_of(partition) == rows_of(quiet)
-    assert published == set(expected)
+    assert_crashes_change_nothing(partition_of, *drawn, script)
 
 
 def test_each_merchant_s_day_begins_at_its_own_midnight() -> None:
