@@ -20,6 +20,18 @@ DEFAULT_PARTITIONS = 4
 PLATFORM: Literal["platform"] = "platform"
 """The lender whose policy for loans every merchant has."""
 
+_SEGMENT_BYTES = 64 * 1024 * 1024
+_BYTES_BETWEEN_ENTRIES = 4096
+_BYTES_OF_AN_ENTRY = 12
+SMALL_SEGMENTS = {
+    "segment.bytes": str(_SEGMENT_BYTES),
+    "segment.index.bytes": str(_SEGMENT_BYTES // _BYTES_BETWEEN_ENTRIES * _BYTES_OF_AN_ENTRY),
+}
+"""For topics of which there are thousands. A broker maps two indexes of each into its memory, of
+10 MB by default, and the file system may fill them with zeros when they are first written to. An
+index of this size is full when its segment is: it has an entry, of time 12 bytes, of offsets 8,
+for every 4096 bytes at most (`index.interval.bytes`)."""
+
 
 class Cleanup(StrEnum):
     """What the broker does with old records, in Kafka's own words."""
@@ -313,6 +325,7 @@ class Topics:
             key="merchant_id",
             partitions=1,
             retention_ms=7 * DAY_MS,
+            settings=SMALL_SEGMENTS,
             types=types,
             writers=("worker",),
             readers=(f"lender {lender}", "operator (duoshou audit)"),
@@ -353,6 +366,7 @@ class Topics:
             key="merchant_id; of another product than loan, merchant_id/product",
             partitions=self.partitions if lender == PLATFORM else 1,
             cleanup=Cleanup.COMPACT,
+            settings=SMALL_SEGMENTS,
             types=_limit_updates,
             writers=("worker",),
             readers=(f"lender {lender}", "operator (duoshou audit)"),
