@@ -33,9 +33,12 @@ if TYPE_CHECKING:
     from streams.observability.metrics import Metrics, Refusable, Written
     from streams.settings import Settings
 
-LINGER_S = 0.5
-"""Seconds for which outputs are gathered by a worker that is behind: with a thousand lenders each
-fold moves some limits of each, and a batch costs the same for one as for a hundred."""
+LINGER_S = 2.0
+"""Most seconds for which limit updates are gathered by a worker that is behind: with a thousand
+lenders each fold moves some limits of each, and a batch costs the same for one as for a hundred."""
+
+LINGER_S_PER_RECORD = 1 / 50_000
+"""Seconds for each record that waits: to gather takes no longer than to catch up."""
 
 LINGERS_BEHIND = 20_000
 """Records of a partition that wait, from which on that is done."""
@@ -281,6 +284,7 @@ async def report_partitions(app: App) -> None:
             most = max(most, records)
             delay = log_delay_ms(app, holding.number, round(time.time() * 1000)) or 0
             app.metrics.lag(app.payments_topic, holding.number, records, delay / 1000.0)
-        app.outbox.linger_s = LINGER_S if most > LINGERS_BEHIND else 0.0
+        linger_s = min(LINGER_S, most * LINGER_S_PER_RECORD)
+        app.outbox.linger_s = linger_s if most > LINGERS_BEHIND else 0.0
         for tp, (records, waited) in app.relay.lag().items():
             app.metrics.lag(tp.topic, tp.partition, records, waited)

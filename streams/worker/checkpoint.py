@@ -177,8 +177,7 @@ class Checkpointer:
             loop.run_in_executor(None, encode_rows, *changed, compression)
             for changed in cut.changed
         ]
-        if cut.outputs:
-            await asyncio.gather(*cut.outputs)
+        await self._app.outbox.delivered(cut.outputs)
         logger.debug("checkpoint of partition %d begins at %d", holding.number, cut.offset)
         pages = encode_messages([(None, page) for page in cut.pages], compression=compression)
         await self._send(holding, self._app.payment_ids_topic, pages)

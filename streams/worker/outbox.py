@@ -11,7 +11,7 @@ from streams.transport.begun import Begun
 from streams.wire.encode import encode_messages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from streams.transport.driver import Producer
     from streams.wire.encode import Message
@@ -29,6 +29,7 @@ class _Posted(NamedTuple):
     acknowledged: Callable[[], None] | None
     written: Begun | None
     """For what found its lane idle: it is being written already."""
+    lingers: bool
 
 
 class _Lane:
@@ -46,14 +47,15 @@ class Outbox:
 
     Each output partition has a lane of its own, so that one that is slow does not hold up the
     payments of all others. What is published while a lane waits for the broker leaves together,
-    in one batch: a batch costs some 200 us of Python, however little it carries.
+    in one batch: a batch costs some 200 us of Python, however little it carries. For that reason
+    what may linger is gathered, of all lanes together, while a worker is far behind.
 
     Args:
         producer: returns the producer; it exists only once Faust has started.
         compression: of the batches.
 
     Attributes:
-        linger_s: seconds for which a lane gathers before it writes; of use to who is far behind.
+        linger_s: seconds for which lanes gather what may linger; of use to who is far behind.
     """
 
     def __init__(self, producer: Callable[[], Producer], compression: str) -> None:
@@ -63,6 +65,9 @@ class Outbox:
         self._owed: defaultdict[Source, set[asyncio.Future[None]]] = defaultdict(set)
         self._lanes: dict[tuple[str, int], _Lane] = {}
         self._senders: list[asyncio.Task[None]] = []
+        self._end_of_linger = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._hurried = 0
 
     async def publish(
         self,
@@ -71,6 +76,8 @@ class Outbox:
         partition: int,
         messages: Sequence[Message],
         acknowledged: Callable[[], None] | None = None,
+        *,
+        lingers: bool = False,
     ) -> None:
         """Write messages, or queue them while the broker has not acknowledged those in front.
 
@@ -83,6 +90,8 @@ class Outbox:
             partition: Kafka partition to write to.
             messages: in their order; none changes nothing.
             acknowledged: called once the broker has them.
+            lingers: whether they may wait for others while `linger_s` says so; nobody must be
+                waiting for them.
         """
         if not messages:
             return
@@ -95,14 +104,17 @@ class Outbox:
         owed.add(done)
         done.add_done_callback(owed.discard)
         written = None
-        if lane.idle and not self.linger_s:
+        lingers = lingers and self.linger_s > 0.0
+        if lane.idle and not lingers:
             # In this turn of the loop: whoever waits for it need not wait for the other folds too.
             try:
                 written = Begun(self._write(topic, partition, messages))
             except Exception as error:
                 _end(topic, partition, error)
         lane.idle = False
-        await lane.waiting.put(_Posted(messages, done, acknowledged, written))
+        if lane.waiting.full():
+            self._let_go()
+        await lane.waiting.put(_Posted(messages, done, acknowledged, written, lingers))
 
     async def _send(self, topic: str, partition: int, lane: _Lane) -> None:
         """See what is written through to its acknowledgement, and write what waits, for ever."""
@@ -131,10 +143,26 @@ class Outbox:
 
     async def _gather(self, posted: list[_Posted], waiting: asyncio.Queue[_Posted]) -> None:
         """Add all that waits, and what comes while a lane lingers, to what leaves next."""
-        if self.linger_s:
-            await asyncio.sleep(self.linger_s)
+        if posted[0].lingers:
+            await self._linger()
         while not waiting.empty():
             posted.append(waiting.get_nowait())
+
+    async def _linger(self) -> None:
+        """Wait until all lanes that linger are to write."""
+        if self._hurried:
+            return
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self.linger_s, self._let_go)
+        await self._end_of_linger.wait()
+
+    def _let_go(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._end_of_linger.set()
+        self._end_of_linger.clear()
 
     async def _write(
         self, topic: str, partition: int, messages: Sequence[Message]
@@ -142,6 +170,17 @@ class Outbox:
         """Hand messages to the producer; each of what it returns is a batch to be acknowledged."""
         batches = encode_messages(messages, compression=self._compression)
         return [await self._producer().send_batch(batch, topic, partition) for batch in batches]
+
+    async def delivered(self, owed: Collection[asyncio.Future[None]]) -> None:
+        """Wait until the broker has what is owed; nothing lingers meanwhile."""
+        if not owed:
+            return
+        self._hurried += 1
+        self._let_go()
+        try:
+            await asyncio.gather(*owed)
+        finally:
+            self._hurried -= 1
 
     def owed(self, source: Source) -> set[asyncio.Future[None]]:
         """Return what has been published from an input partition and is not acknowledged."""

@@ -122,6 +122,7 @@ class PaymentProcessor:
             await self._app.outbox.publish(
                 holding.number, topic.name, holding.number % topic.partitions, messages,
                 partial(acknowledged, lender, len(messages), last=place == len(encoded)),
+                lingers=True,
             )  # fmt: skip
 
     async def _send_home(

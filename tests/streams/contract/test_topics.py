@@ -52,6 +52,16 @@ def test_a_row_is_not_compacted_away_before_a_stalled_owner_has_written() -> Non
     assert int(Topics().rows_changelog.configuration["min.compaction.lag.ms"]) >= 3_600_000
 
 
+def test_the_indexes_of_what_there_are_thousands_of_are_small_and_hold_a_whole_segment() -> None:
+    topics = Topics(lenders=("platform", "harbour"))
+    of_lenders = [each for each in topics if each.name.endswith((".platform", ".harbour"))]
+    assert len(of_lenders) == 8
+    for each in of_lenders:
+        index = int(each.configuration["segment.index.bytes"])
+        # An entry of 12 bytes for every 4096 bytes of the log at most.
+        assert int(each.configuration["segment.bytes"]) / 4096 * 12 <= index <= 256 * 1024
+
+
 def test_payment_ids_outlive_the_time_for_which_they_count() -> None:
     kept = Topics().payment_ids.retention_ms
     assert kept is not None

@@ -70,6 +70,9 @@ class StubApp:
     def owed(self, source: int) -> set[asyncio.Future[None]]:
         return set()
 
+    async def delivered(self, owed: set[asyncio.Future[None]]) -> None:
+        assert owed == set()
+
     def input_tp(self, partition: int) -> TP:
         return TP("payments", partition)
 

@@ -110,16 +110,73 @@ async def test_a_full_lane_makes_only_its_own_payments_wait() -> None:
     await asyncio.wait_for(filling, 1)
 
 
-async def test_what_comes_while_a_lane_lingers_leaves_together() -> None:
+async def test_what_lingers_leaves_together() -> None:
     broker = SlowBroker()
     outbox = Outbox(lambda: broker, "none")  # type: ignore[arg-type,return-value]
     outbox.linger_s = 0.01
-    for _ in range(5):
-        await outbox.publish(0, "out", 1, A_MESSAGE)
+    for n in range(6):
+        await outbox.publish(0, "out", n % 2, A_MESSAGE, lingers=True)
         await asyncio.sleep(0)
     assert broker.taken == []
     await asyncio.sleep(0.05)
-    assert [batch.record_count() for _, _, batch in broker.taken] == [5]
+    assert [batch.record_count() for _, _, batch in broker.taken] == [3, 3]
+
+    for future in list(broker.futures):
+        future.set_result(None)
+    await outbox.publish(0, "out", 0, A_MESSAGE, lingers=True)
+    await asyncio.sleep(0.05)
+    assert [batch.record_count() for _, _, batch in broker.taken] == [3, 3, 1]
+
+
+async def test_what_somebody_waits_for_does_not_linger() -> None:
+    broker = SlowBroker()
+    outbox = Outbox(lambda: broker, "none")  # type: ignore[arg-type,return-value]
+    outbox.linger_s = 60.0
+    await outbox.publish(0, "updates", 0, A_MESSAGE, lingers=True)
+    await outbox.publish(0, "decisions", 0, A_MESSAGE)
+    await asyncio.sleep(0.01)
+    assert [topic for topic, _, _ in broker.taken] == ["decisions"]
+
+
+async def test_nothing_lingers_while_its_delivery_is_awaited() -> None:
+    broker = SlowBroker()
+    outbox = Outbox(lambda: broker, "none")  # type: ignore[arg-type,return-value]
+    outbox.linger_s = 60.0
+    await asyncio.wait_for(outbox.delivered(outbox.owed(0)), 1)
+
+    # The first is in flight when the others come.
+    await outbox.publish(0, "out", 0, A_MESSAGE)
+    await outbox.publish(0, "out", 0, A_MESSAGE, lingers=True)
+    await outbox.publish(0, "out", 1, A_MESSAGE, lingers=True)
+    await asyncio.sleep(0.01)
+    assert [partition for _, partition, _ in broker.taken] == [0]
+    delivery = asyncio.create_task(outbox.delivered(outbox.owed(0)))
+    await asyncio.sleep(0.01)
+    assert [partition for _, partition, _ in broker.taken] == [0, 1]
+    for _ in range(3):
+        for future in broker.futures:
+            if not future.done():
+                future.set_result(None)
+        await asyncio.sleep(0.01)
+    await asyncio.wait_for(delivery, 1)
+    assert [partition for _, partition, _ in broker.taken] == [0, 1, 0]
+
+    await outbox.publish(0, "out", 1, A_MESSAGE, lingers=True)
+    await asyncio.sleep(0.01)
+    assert len(broker.taken) == 3
+
+
+async def test_a_full_lane_does_not_linger() -> None:
+    broker = SlowBroker()
+    outbox = Outbox(lambda: broker, "none")  # type: ignore[arg-type,return-value]
+    outbox.linger_s = 60.0
+
+    async def fill() -> None:
+        for _ in range(LANE + 2):
+            await outbox.publish(0, "out", 0, A_MESSAGE, lingers=True)
+
+    await asyncio.wait_for(fill(), 5)
+    assert len(broker.taken) == 1
 
 
 async def test_a_refused_batch_ends_the_process(monkeypatch: Any) -> None:
