@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -183,12 +184,8 @@ def encode_messages(messages: Sequence[Message], compression: str = "snappy") ->
     """
     now, n = _now(), len(messages)
     texts = [message[0] for message in messages] + [message[1] for message in messages]
-    headers, timestamps = [], []
-    for message in messages:
-        headers.append(_headers(message[2]) if len(message) > 2 else _NO_HEADERS)
-        given = message[3] if len(message) > 3 else None
-        timestamps.append(now if given is None else given)
     text, at, length = _joined(texts)
+    plain = all(len(message) == 2 for message in messages)
     return encode(
         Columns(
             text,
@@ -197,11 +194,24 @@ def encode_messages(messages: Sequence[Message], compression: str = "snappy") ->
             text,
             at[n:],
             length[n:],
-            *_joined(headers),
-            timestamp=np.array(timestamps, np.int64),
+            *(_no_headers(n) if plain else _joined([_headers_of(each) for each in messages])),
+            timestamp=np.full(n, now) if plain else _timestamps(messages, now),
         ),
         compression,
     )
+
+
+def _no_headers(n: int) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
+    return _text(_NO_HEADERS), np.zeros(n, np.int64), np.ones(n, np.int64)
+
+
+def _headers_of(message: Message) -> bytes:
+    return _headers(message[2]) if len(message) > 2 else _NO_HEADERS
+
+
+def _timestamps(messages: Sequence[Message], now: int) -> NDArray[np.int64]:
+    given = [message[3] if len(message) > 3 else None for message in messages]
+    return np.array([now if each is None else each for each in given], np.int64)
 
 
 def _now() -> int:
@@ -232,8 +242,11 @@ def _joined(
     parts: Sequence[bytes | None],
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
     """Return the parts as one text, where each begins in it, and their lengths."""
-    lengths = np.array([-1 if part is None else len(part) for part in parts], np.int64)
-    return _text(b"".join(part for part in parts if part)), _starts(lengths), lengths
+    lengths = [-1 if part is None else len(part) for part in parts]
+    # For the few parts of most batches numpy's own sums would take longer than all the rest.
+    starts = list(accumulate([max(length, 0) for length in lengths], initial=0))
+    text = _text(b"".join([part for part in parts if part]))
+    return text, np.array(starts[:-1], np.int64), np.array(lengths, np.int64)
 
 
 def _starts(lengths: NDArray[np.int64]) -> NDArray[np.int64]:

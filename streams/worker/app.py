@@ -64,6 +64,8 @@ class App(FoldApp):
     payments_topic: str
     examples_topic: str
     limit_updates_topics: dict[str, Topic]
+    lenders_updated: dict[str, str]
+    """The lender whose limit updates a topic holds."""
     decisions_topics: dict[str, str]
     fund_answers_topics: dict[str, str]
     claim_answers_topics: dict[str, str]
@@ -84,6 +86,12 @@ class App(FoldApp):
         kind = self.written_kinds.get(topic)
         if kind is not None:
             self.metrics.written(kind, size)
+
+    def acknowledged(self, topic: str, n: int) -> None:
+        """Count the limit updates of each lender that the broker has."""
+        lender = self.lenders_updated.get(topic)
+        if lender is not None:
+            self.metrics.lender_updated(lender, n)
 
     def revocation_timeout_s(self) -> float:
         """Return how long a last checkpoint may take before the group goes on without us."""
@@ -127,6 +135,7 @@ def make_app(settings: Settings, topics: Topics, metrics: Metrics) -> App:
     app.metrics = metrics
     app.payments_topic = topics.payments.name
     app.limit_updates_topics = {lender: topics.limit_updates(lender) for lender in topics.lenders}
+    app.lenders_updated = {topic.name: lender for lender, topic in app.limit_updates_topics.items()}
     app.decisions_topics = {lender: topics.decisions(lender).name for lender in topics.lenders}
     app.fund_answers_topics = {
         lender: topics.fund_answers(lender).name for lender in topics.lenders
@@ -153,7 +162,7 @@ def make_app(settings: Settings, topics: Topics, metrics: Metrics) -> App:
         client_options(settings),
         refused=lambda topic: metrics.version_refused(refusable[topic]),
     )
-    app.outbox = Outbox(lambda: app.batch_producer, settings.compression)
+    app.outbox = Outbox(lambda: app.batch_producer, settings.compression, app.acknowledged)
     app.checkpointer = Checkpointer(app, app.lag_records)
     _declare(app)
     return app

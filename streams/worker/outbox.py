@@ -11,7 +11,7 @@ from streams.transport.begun import Begun
 from streams.wire.encode import encode_messages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from streams.transport.driver import Producer
     from streams.wire.encode import Message
@@ -23,10 +23,28 @@ LANE = 64
 """Times that something may be published to one output partition before it is waited for."""
 
 
+class _Posting:
+    """What was published at once: it is done when the broker has all parts of it."""
+
+    def __init__(self, parts: int, acknowledged: Callable[[], None] | None) -> None:
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._left = parts
+        self._acknowledged = acknowledged
+
+    def part_done(self) -> None:
+        """Note that the broker has one more part."""
+        self._left -= 1
+        if self._left:
+            return
+        if not self.done.done():
+            self.done.set_result(None)
+        if self._acknowledged is not None:
+            self._acknowledged()
+
+
 class _Posted(NamedTuple):
     messages: Sequence[Message]
-    done: asyncio.Future[None]
-    acknowledged: Callable[[], None] | None
+    posting: _Posting
     written: Begun | None
     """For what found its lane idle: it is being written already."""
     lingers: bool
@@ -53,14 +71,21 @@ class Outbox:
     Args:
         producer: returns the producer; it exists only once Faust has started.
         compression: of the batches.
+        acknowledged: told of each topic how many more messages the broker has.
 
     Attributes:
         linger_s: seconds for which lanes gather what may linger; of use to who is far behind.
     """
 
-    def __init__(self, producer: Callable[[], Producer], compression: str) -> None:
+    def __init__(
+        self,
+        producer: Callable[[], Producer],
+        compression: str,
+        acknowledged: Callable[[str, int], None] = lambda topic, n: None,
+    ) -> None:
         self._producer = producer
         self._compression = compression
+        self._acknowledged = acknowledged
         self.linger_s = 0.0
         self._owed: defaultdict[Source, set[asyncio.Future[None]]] = defaultdict(set)
         self._lanes: dict[tuple[str, int], _Lane] = {}
@@ -75,6 +100,14 @@ class Outbox:
         topic: str,
         partition: int,
         messages: Sequence[Message],
+    ) -> None:
+        """Write messages to one partition; see `publish_all`."""
+        await self.publish_all(source, {(topic, partition): messages})
+
+    async def publish_all(
+        self,
+        source: Source,
+        messages: Mapping[tuple[str, int], Sequence[Message]],
         acknowledged: Callable[[], None] | None = None,
         *,
         lingers: bool = False,
@@ -86,35 +119,35 @@ class Outbox:
         Args:
             source: what they came from: a partition of `payments` by its number, of another
                 topic by that and its name.
-            topic: Kafka topic to write to.
-            partition: Kafka partition to write to.
-            messages: in their order; none changes nothing.
-            acknowledged: called once the broker has them.
+            messages: by the Kafka topic and partition to write to, in their order; none changes
+                nothing.
+            acknowledged: called once the broker has all of them.
             lingers: whether they may wait for others while `linger_s` says so; nobody must be
                 waiting for them.
         """
-        if not messages:
+        posts = {place: each for place, each in messages.items() if each}
+        if not posts:
             return
-        lane = self._lanes.get((topic, partition))
-        if lane is None:
-            lane = self._lanes[topic, partition] = _Lane()
-            self._senders.append(asyncio.create_task(self._send(topic, partition, lane)))
-        owed = self._owed[source]
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        owed.add(done)
-        done.add_done_callback(owed.discard)
-        written = None
+        posting, owed = _Posting(len(posts), acknowledged), self._owed[source]
+        owed.add(posting.done)
+        posting.done.add_done_callback(owed.discard)
         lingers = lingers and self.linger_s > 0.0
-        if lane.idle and not lingers:
-            # In this turn of the loop: whoever waits for it need not wait for the other folds too.
-            try:
-                written = Begun(self._write(topic, partition, messages))
-            except Exception as error:
-                _end(topic, partition, error)
-        lane.idle = False
-        if lane.waiting.full():
-            self._let_go()
-        await lane.waiting.put(_Posted(messages, done, acknowledged, written, lingers))
+        for place, each in posts.items():
+            lane = self._lanes.get(place)
+            if lane is None:
+                lane = self._lanes[place] = _Lane()
+                self._senders.append(asyncio.create_task(self._send(*place, lane)))
+            written = None
+            if lane.idle and not lingers:
+                # In this turn of the loop: whoever waits for it need not wait for the other folds.
+                try:
+                    written = Begun(self._write(*place, each))
+                except Exception as error:
+                    _end(*place, error)
+            lane.idle = False
+            if lane.waiting.full():
+                self._let_go()
+            await lane.waiting.put(_Posted(each, posting, written, lingers))
 
     async def _send(self, topic: str, partition: int, lane: _Lane) -> None:
         """See what is written through to its acknowledgement, and write what waits, for ever."""
@@ -135,11 +168,9 @@ class Outbox:
                 raise
             except Exception as error:
                 _end(topic, partition, error)
+            self._acknowledged(topic, sum(len(each.messages) for each in posted))
             for each in posted:
-                if not each.done.done():
-                    each.done.set_result(None)
-                if each.acknowledged is not None:
-                    each.acknowledged()
+                each.posting.part_done()
 
     async def _gather(self, posted: list[_Posted], waiting: asyncio.Queue[_Posted]) -> None:
         """Add all that waits, and what comes while a lane lingers, to what leaves next."""

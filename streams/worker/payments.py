@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -111,19 +110,15 @@ class PaymentProcessor:
         raises = len(updates.limit) - cuts
         caused = fold.records.timestamp[updates.event[updates.cause == BY_EVENT]]
 
-        def acknowledged(lender: str, n: int, *, last: bool) -> None:
-            self._app.metrics.lender_updated(lender, n)
-            if last:
-                self._app.metrics.limits_updated(raises, cuts, time.time() - caused / 1000.0)
+        def acknowledged() -> None:
+            self._app.metrics.limits_updated(raises, cuts, time.time() - caused / 1000.0)
 
-        encoded = self._updates.encode(holding, fold, updates)
-        for place, (lender, messages) in enumerate(encoded.items(), 1):
-            topic = self._app.limit_updates_topics[lender]
-            await self._app.outbox.publish(
-                holding.number, topic.name, holding.number % topic.partitions, messages,
-                partial(acknowledged, lender, len(messages), last=place == len(encoded)),
-                lingers=True,
-            )  # fmt: skip
+        topics = self._app.limit_updates_topics
+        messages = {}
+        for lender, of_lender in self._updates.encode(holding, fold, updates).items():
+            topic = topics[lender]
+            messages[topic.name, holding.number % topic.partitions] = of_lender
+        await self._app.outbox.publish_all(holding.number, messages, acknowledged, lingers=True)
 
     async def _send_home(
         self, holding: Holding, fold: Fold, events: Any, text: Any, partitions: int

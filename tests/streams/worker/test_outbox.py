@@ -31,7 +31,7 @@ async def test_what_is_published_is_owed_until_the_broker_has_it() -> None:
     broker = SlowBroker()
     outbox = Outbox(lambda: broker, "none")  # type: ignore[arg-type,return-value]
     told: list[str] = []
-    await outbox.publish(3, "out", 0, A_MESSAGE, lambda: told.append("acknowledged"))
+    await outbox.publish_all(3, {("out", 0): A_MESSAGE}, lambda: told.append("acknowledged"))
     await asyncio.sleep(0)
     assert len(outbox.owed(3)) == 1
     assert outbox.owed(4) == set()
@@ -41,6 +41,29 @@ async def test_what_is_published_is_owed_until_the_broker_has_it() -> None:
 
     assert outbox.owed(3) == set()
     assert told == ["acknowledged"]
+
+
+async def test_what_is_published_at_once_is_owed_until_the_broker_has_all_of_it() -> None:
+    broker = SlowBroker()
+    counts: list[tuple[str, int]] = []
+    outbox = Outbox(
+        lambda: broker,  # type: ignore[arg-type,return-value]
+        "none",
+        lambda topic, n: counts.append((topic, n)),
+    )
+    told: list[str] = []
+    messages = {("out", 0): A_MESSAGE, ("in", 1): 2 * A_MESSAGE, ("none", 0): []}
+    await outbox.publish_all(3, messages, lambda: told.append("acknowledged"))
+    assert [(topic, partition) for topic, partition, _ in broker.taken] == [("out", 0), ("in", 1)]
+    assert len(outbox.owed(3)) == 1
+    broker.futures[1].set_result(None)
+    await asyncio.sleep(0.01)
+    assert (counts, told) == ([("in", 2)], [])
+    assert len(outbox.owed(3)) == 1
+    broker.futures[0].set_result(None)
+    await asyncio.sleep(0.01)
+    assert (counts, told) == ([("in", 2), ("out", 1)], ["acknowledged"])
+    assert outbox.owed(3) == set()
 
 
 async def test_what_finds_its_lane_idle_is_written_before_the_loop_turns() -> None:
@@ -75,7 +98,8 @@ async def test_what_comes_while_the_broker_is_awaited_leaves_together_and_in_ord
     outbox = Outbox(lambda: broker, "none")  # type: ignore[arg-type,return-value]
     told: list[int] = []
     for n in range(5):
-        await outbox.publish(n, "out", 1, [(b"m", str(n).encode())], partial(told.append, n))
+        messages: list[Message] = [(b"m", str(n).encode())]
+        await outbox.publish_all(n, {("out", 1): messages}, partial(told.append, n))
         await asyncio.sleep(0)
     assert [batch.record_count() for _, _, batch in broker.taken] == [1]
     broker.futures[0].set_result(None)
@@ -115,7 +139,7 @@ async def test_what_lingers_leaves_together() -> None:
     outbox = Outbox(lambda: broker, "none")  # type: ignore[arg-type,return-value]
     outbox.linger_s = 0.01
     for n in range(6):
-        await outbox.publish(0, "out", n % 2, A_MESSAGE, lingers=True)
+        await outbox.publish_all(0, {("out", n % 2): A_MESSAGE}, lingers=True)
         await asyncio.sleep(0)
     assert broker.taken == []
     await asyncio.sleep(0.05)
@@ -123,7 +147,7 @@ async def test_what_lingers_leaves_together() -> None:
 
     for future in list(broker.futures):
         future.set_result(None)
-    await outbox.publish(0, "out", 0, A_MESSAGE, lingers=True)
+    await outbox.publish_all(0, {("out", 0): A_MESSAGE}, lingers=True)
     await asyncio.sleep(0.05)
     assert [batch.record_count() for _, _, batch in broker.taken] == [3, 3, 1]
 
@@ -132,7 +156,7 @@ async def test_what_somebody_waits_for_does_not_linger() -> None:
     broker = SlowBroker()
     outbox = Outbox(lambda: broker, "none")  # type: ignore[arg-type,return-value]
     outbox.linger_s = 60.0
-    await outbox.publish(0, "updates", 0, A_MESSAGE, lingers=True)
+    await outbox.publish_all(0, {("updates", 0): A_MESSAGE}, lingers=True)
     await outbox.publish(0, "decisions", 0, A_MESSAGE)
     await asyncio.sleep(0.01)
     assert [topic for topic, _, _ in broker.taken] == ["decisions"]
@@ -146,8 +170,8 @@ async def test_nothing_lingers_while_its_delivery_is_awaited() -> None:
 
     # The first is in flight when the others come.
     await outbox.publish(0, "out", 0, A_MESSAGE)
-    await outbox.publish(0, "out", 0, A_MESSAGE, lingers=True)
-    await outbox.publish(0, "out", 1, A_MESSAGE, lingers=True)
+    await outbox.publish_all(0, {("out", 0): A_MESSAGE}, lingers=True)
+    await outbox.publish_all(0, {("out", 1): A_MESSAGE}, lingers=True)
     await asyncio.sleep(0.01)
     assert [partition for _, partition, _ in broker.taken] == [0]
     delivery = asyncio.create_task(outbox.delivered(outbox.owed(0)))
@@ -161,7 +185,7 @@ async def test_nothing_lingers_while_its_delivery_is_awaited() -> None:
     await asyncio.wait_for(delivery, 1)
     assert [partition for _, partition, _ in broker.taken] == [0, 1, 0]
 
-    await outbox.publish(0, "out", 1, A_MESSAGE, lingers=True)
+    await outbox.publish_all(0, {("out", 1): A_MESSAGE}, lingers=True)
     await asyncio.sleep(0.01)
     assert len(broker.taken) == 3
 
@@ -173,7 +197,7 @@ async def test_a_full_lane_does_not_linger() -> None:
 
     async def fill() -> None:
         for _ in range(LANE + 2):
-            await outbox.publish(0, "out", 0, A_MESSAGE, lingers=True)
+            await outbox.publish_all(0, {("out", 0): A_MESSAGE}, lingers=True)
 
     await asyncio.wait_for(fill(), 5)
     assert len(broker.taken) == 1

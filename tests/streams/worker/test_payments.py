@@ -65,6 +65,9 @@ class StubApp:
     async def publish(self, *args: Any) -> None:
         """Nobody looks at what is published."""
 
+    async def publish_all(self, *args: Any, **options: Any) -> None:
+        """Nobody looks at what is published."""
+
     def stage_done(self, stage: str, seconds: float) -> None:
         self.stages[stage] = seconds
 
