@@ -293,7 +293,7 @@ async def report_partitions(app: App) -> None:
             most = max(most, records)
             delay = log_delay_ms(app, holding.number, round(time.time() * 1000)) or 0
             app.metrics.lag(app.payments_topic, holding.number, records, delay / 1000.0)
-        linger_s = min(LINGER_S, most * LINGER_S_PER_RECORD)
-        app.outbox.linger_s = linger_s if most > LINGERS_BEHIND else 0.0
+        far_behind = most > LINGERS_BEHIND
+        app.outbox.linger(min(LINGER_S, most * LINGER_S_PER_RECORD) if far_behind else 0.0)
         for tp, (records, waited) in app.relay.lag().items():
             app.metrics.lag(tp.topic, tp.partition, records, waited)

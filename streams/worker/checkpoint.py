@@ -137,7 +137,8 @@ class Checkpointer:
             if switching:
                 # What is new takes effect behind this checkpoint: nothing may be applied, and so
                 # published, by it before the record that says so is durable.
-                await self._write(holding, cut, version, switching=True)
+                with self._app.outbox.hurried():
+                    await self._write(holding, cut, version, switching=True)
                 holding.partition.activate(version)
                 self._app.metrics.version_activated(holding.number, version)
             self._follow_shadows(holding)
@@ -177,7 +178,8 @@ class Checkpointer:
             loop.run_in_executor(None, encode_rows, *changed, compression)
             for changed in cut.changed
         ]
-        await self._app.outbox.delivered(cut.outputs)
+        if cut.outputs:
+            await asyncio.gather(*cut.outputs)
         logger.debug("checkpoint of partition %d begins at %d", holding.number, cut.offset)
         pages = encode_messages([(None, page) for page in cut.pages], compression=compression)
         await self._send(holding, self._app.payment_ids_topic, pages)
@@ -261,7 +263,8 @@ class Checkpointer:
             try:
                 async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
                     if holding.applied > holding.durable:
-                        await self.take(holding)
+                        with self._app.outbox.hurried():
+                            await self.take(holding)
             except TimeoutError:
                 logger.warning("no time for a last checkpoint of partition %d", holding.number)
                 self._app.holdings.drop(holding.number)

@@ -67,7 +67,7 @@ def apply_loan_event(
     accounts.keep_clock()
     metrics.loan_event(event.kind, verdict.became)
     if (sentence := loans.SENTENCES.get(verdict.became)) is not None:
-        outputs.letters.append(arrival.letter(verdict.became, sentence))
+        _set_aside(arrival, verdict.became, sentence, outputs)
         return
     if verdict.loan is not None and verdict.draw is not None:
         source = (fold.topic, fold.partition, arrival.offset)
@@ -111,19 +111,26 @@ def _refuse_once(
     event: MerchantEvent, refused: str, sentence: str, arrival: Arrival, outputs: Outputs,
     metrics: Metrics,
 ) -> None:  # fmt: skip
+    """Set a refused merchant event aside, which its row meets however often it is read."""
+    if arrival.taken and _set_aside(arrival, refused, sentence, outputs):
+        metrics.merchant_event(event.kind, refused)
+
+
+def _set_aside(arrival: Arrival, refused: str, sentence: str, outputs: Outputs) -> bool:
     """Set a refused event aside, unless it has been: after a crash it may be relayed twice.
 
     The relayed topics have as many partitions as the log. One beyond them was not put here by the
     relay, and is set aside each time: nothing is kept of it.
+
+    Returns:
+        whether it has a dead letter now.
     """
-    if not arrival.taken:
-        return
     source = Source(arrival.relayed.topic, arrival.relayed.partition, arrival.relayed.offset)
     noted = source.partition < outputs.partitions
     if noted and not arrival.holding.accounts.refusals.note(source):
-        return
-    metrics.merchant_event(event.kind, refused)
+        return False
     outputs.letters.append(arrival.letter(refused, sentence))
+    return True
 
 
 def apply_application(
@@ -134,7 +141,7 @@ def apply_application(
     name = PolicyName(application.lender_id, Product(application.product))
     policy = partition.version.policies.find(name)
     if policy is None:
-        outputs.letters.append(arrival.letter(NO_POLICY, NO_POLICY_SENTENCE))
+        _set_aside(arrival, NO_POLICY, NO_POLICY_SENTENCE, outputs)
         return
     standing = _standing(arrival, application.merchant_id, name)
     verdict = book.decide(
@@ -144,7 +151,7 @@ def apply_application(
     arrival.holding.accounts.keep_clock()
     metrics.application(verdict)
     if (sentence := applications.SENTENCES.get(verdict.became)) is not None:
-        outputs.letters.append(arrival.letter(verdict.became, sentence))
+        _set_aside(arrival, verdict.became, sentence, outputs)
     elif verdict.decision is not None:
         outputs.decisions.append(Decided(arrival.sent_at, arrival.relayed, verdict.decision))
     if verdict.wanted is not None:
@@ -167,7 +174,7 @@ def apply_fund_event(
     verdict = arrival.holding.accounts.funds.apply(event, source, terms, version)
     metrics.fund_event(event.kind, verdict.became)
     if (sentence := funds.SENTENCES.get(verdict.became)) is not None:
-        outputs.letters.append(arrival.letter(verdict.became, sentence))
+        _set_aside(arrival, verdict.became, sentence, outputs)
     elif verdict.answer is not None:
         outputs.fund_answers.append(verdict.answer)
 
@@ -193,7 +200,7 @@ def apply_claim(claim: ClaimEvent, arrival: Arrival, outputs: Outputs, metrics: 
     )
     metrics.claim(verdict.became)
     if (sentence := claims.SENTENCES.get(verdict.became)) is not None:
-        outputs.letters.append(arrival.letter(verdict.became, sentence))
+        _set_aside(arrival, verdict.became, sentence, outputs)
     elif verdict.answer is not None:
         outputs.claim_answers.append(verdict.answer)
 

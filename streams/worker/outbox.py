@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from streams.ending import end_process
@@ -11,7 +12,7 @@ from streams.transport.begun import Begun
 from streams.wire.encode import encode_messages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from streams.transport.driver import Producer
     from streams.wire.encode import Message
@@ -72,9 +73,6 @@ class Outbox:
         producer: returns the producer; it exists only once Faust has started.
         compression: of the batches.
         acknowledged: told of each topic how many more messages the broker has.
-
-    Attributes:
-        linger_s: seconds for which lanes gather what may linger; of use to who is far behind.
     """
 
     def __init__(
@@ -86,7 +84,7 @@ class Outbox:
         self._producer = producer
         self._compression = compression
         self._acknowledged = acknowledged
-        self.linger_s = 0.0
+        self._linger_s = 0.0
         self._owed: defaultdict[Source, set[asyncio.Future[None]]] = defaultdict(set)
         self._lanes: dict[tuple[str, int], _Lane] = {}
         self._senders: list[asyncio.Task[None]] = []
@@ -122,8 +120,8 @@ class Outbox:
             messages: by the Kafka topic and partition to write to, in their order; none changes
                 nothing.
             acknowledged: called once the broker has all of them.
-            lingers: whether they may wait for others while `linger_s` says so; nobody must be
-                waiting for them.
+            lingers: whether they may wait for others, as `linger` says; nobody must be waiting for
+                them.
         """
         posts = {place: each for place, each in messages.items() if each}
         if not posts:
@@ -131,7 +129,7 @@ class Outbox:
         posting, owed = _Posting(len(posts), acknowledged), self._owed[source]
         owed.add(posting.done)
         posting.done.add_done_callback(owed.discard)
-        lingers = lingers and self.linger_s > 0.0
+        lingers = lingers and self._linger_s > 0.0
         for place, each in posts.items():
             lane = self._lanes.get(place)
             if lane is None:
@@ -175,17 +173,17 @@ class Outbox:
     async def _gather(self, posted: list[_Posted], waiting: asyncio.Queue[_Posted]) -> None:
         """Add all that waits, and what comes while a lane lingers, to what leaves next."""
         if posted[0].lingers:
-            await self._linger()
+            await self._end_of_gathering()
         while not waiting.empty():
             posted.append(waiting.get_nowait())
 
-    async def _linger(self) -> None:
+    async def _end_of_gathering(self) -> None:
         """Wait until all lanes that linger are to write."""
         if self._hurried:
             return
         if self._timer is None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self.linger_s, self._let_go)
+            self._timer = loop.call_later(self._linger_s, self._let_go)
         await self._end_of_linger.wait()
 
     def _let_go(self) -> None:
@@ -202,14 +200,19 @@ class Outbox:
         batches = encode_messages(messages, compression=self._compression)
         return [await self._producer().send_batch(batch, topic, partition) for batch in batches]
 
-    async def delivered(self, owed: Collection[asyncio.Future[None]]) -> None:
-        """Wait until the broker has what is owed; nothing lingers meanwhile."""
-        if not owed:
-            return
+    def linger(self, seconds: float) -> None:
+        """Gather what may linger for so many seconds from now on; of use to who is far behind."""
+        self._linger_s = seconds
+        if not seconds:
+            self._let_go()
+
+    @contextmanager
+    def hurried(self) -> Iterator[None]:
+        """Let nothing linger while somebody waits for what is owed."""
         self._hurried += 1
         self._let_go()
         try:
-            await asyncio.gather(*owed)
+            yield
         finally:
             self._hurried -= 1
 

@@ -170,13 +170,11 @@ class EventRelay:
         """
         homes, letters = self._sorted(fold)
         source = (fold.topic, fold.partition)
-        publish = self._app.outbox.publish
-        for home, messages in homes.items():
-            await publish(source, self._app.payments_topic, home, messages)
-        await publish(
-            source, self._app.dead_letters_topic, fold.partition,
-            [each.message for each in letters],
-        )  # fmt: skip
+        messages = {(self._app.payments_topic, home): each for home, each in homes.items()}
+        messages[self._app.dead_letters_topic, fold.partition] = [
+            letter.message for letter in letters
+        ]
+        await self._app.outbox.publish_all(source, messages)
         for letter in letters:
             self._app.metrics.dead_lettered(letter.reason)
         tp = TopicPartition(fold.topic, fold.partition)

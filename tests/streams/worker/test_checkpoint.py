@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ from tests.scorers.test_entitlements import trade
 from tests.scorers.test_raises import with_bands
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from scorers.policy import Policy, PolicyName
     from streams.transport.fold import Fold
@@ -59,6 +60,7 @@ class StubApp:
         )
         self.holdings = SimpleNamespace(active=lambda: [self.holding], drop=self.drop)
         self.dropped: list[int] = []
+        self.hurries = 0
         self.ends: dict[str, int] = {}
         self.log: list[tuple[str, EncodedBatch, asyncio.Future[Any]]] = []
         self.unacknowledged = 0
@@ -70,8 +72,10 @@ class StubApp:
     def owed(self, source: int) -> set[asyncio.Future[None]]:
         return set()
 
-    async def delivered(self, owed: set[asyncio.Future[None]]) -> None:
-        assert owed == set()
+    @contextmanager
+    def hurried(self) -> Iterator[None]:
+        self.hurries += 1
+        yield
 
     def input_tp(self, partition: int) -> TP:
         return TP("payments", partition)
@@ -179,6 +183,17 @@ async def test_a_partition_in_whose_changelog_somebody_else_wrote_is_forgotten_w
     await app.take()
     await app.checkpointer.before_revocation({NUMBER}, 5.0)
     assert app.dropped == [NUMBER]
+
+
+async def test_nothing_lingers_while_a_partition_is_handed_over() -> None:
+    app = StubApp()
+    app.holding.applied = 7
+    await app.take()
+    assert app.hurries == 0
+    app.holding.applied = 8
+    await app.checkpointer.before_revocation({NUMBER}, 5.0)
+    assert app.hurries == 1
+    assert app.holding.durable == 8
 
 
 async def test_an_idle_ledger_is_marked_again_in_time(monkeypatch: pytest.MonkeyPatch) -> None:

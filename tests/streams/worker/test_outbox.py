@@ -137,7 +137,7 @@ async def test_a_full_lane_makes_only_its_own_payments_wait() -> None:
 async def test_what_lingers_leaves_together() -> None:
     broker = SlowBroker()
     outbox = Outbox(lambda: broker, "none")  # type: ignore[arg-type,return-value]
-    outbox.linger_s = 0.01
+    outbox.linger(0.01)
     for n in range(6):
         await outbox.publish_all(0, {("out", n % 2): A_MESSAGE}, lingers=True)
         await asyncio.sleep(0)
@@ -155,45 +155,55 @@ async def test_what_lingers_leaves_together() -> None:
 async def test_what_somebody_waits_for_does_not_linger() -> None:
     broker = SlowBroker()
     outbox = Outbox(lambda: broker, "none")  # type: ignore[arg-type,return-value]
-    outbox.linger_s = 60.0
+    outbox.linger(60.0)
     await outbox.publish_all(0, {("updates", 0): A_MESSAGE}, lingers=True)
     await outbox.publish(0, "decisions", 0, A_MESSAGE)
     await asyncio.sleep(0.01)
     assert [topic for topic, _, _ in broker.taken] == ["decisions"]
 
 
-async def test_nothing_lingers_while_its_delivery_is_awaited() -> None:
+async def test_nothing_lingers_while_somebody_hurries() -> None:
     broker = SlowBroker()
     outbox = Outbox(lambda: broker, "none")  # type: ignore[arg-type,return-value]
-    outbox.linger_s = 60.0
-    await asyncio.wait_for(outbox.delivered(outbox.owed(0)), 1)
-
+    outbox.linger(60.0)
     # The first is in flight when the others come.
     await outbox.publish(0, "out", 0, A_MESSAGE)
-    await outbox.publish_all(0, {("out", 0): A_MESSAGE}, lingers=True)
-    await outbox.publish_all(0, {("out", 1): A_MESSAGE}, lingers=True)
+    await outbox.publish_all(0, {("out", 0): A_MESSAGE, ("out", 1): A_MESSAGE}, lingers=True)
     await asyncio.sleep(0.01)
     assert [partition for _, partition, _ in broker.taken] == [0]
-    delivery = asyncio.create_task(outbox.delivered(outbox.owed(0)))
-    await asyncio.sleep(0.01)
-    assert [partition for _, partition, _ in broker.taken] == [0, 1]
-    for _ in range(3):
-        for future in broker.futures:
-            if not future.done():
-                future.set_result(None)
+    with outbox.hurried():
         await asyncio.sleep(0.01)
-    await asyncio.wait_for(delivery, 1)
-    assert [partition for _, partition, _ in broker.taken] == [0, 1, 0]
+        assert [partition for _, partition, _ in broker.taken] == [0, 1]
+        broker.futures[0].set_result(None)
+        await asyncio.sleep(0.01)
+        assert [partition for _, partition, _ in broker.taken] == [0, 1, 0]
+        for future in broker.futures[1:]:
+            future.set_result(None)
+        await asyncio.wait_for(asyncio.gather(*outbox.owed(0)), 1)
 
     await outbox.publish_all(0, {("out", 1): A_MESSAGE}, lingers=True)
     await asyncio.sleep(0.01)
     assert len(broker.taken) == 3
 
 
+async def test_nothing_lingers_any_more_when_a_worker_has_caught_up() -> None:
+    broker = SlowBroker()
+    outbox = Outbox(lambda: broker, "none")  # type: ignore[arg-type,return-value]
+    outbox.linger(60.0)
+    await outbox.publish_all(0, {("out", 0): A_MESSAGE}, lingers=True)
+    await asyncio.sleep(0.01)
+    outbox.linger(30.0)
+    await asyncio.sleep(0.01)
+    assert broker.taken == []
+    outbox.linger(0.0)
+    await asyncio.sleep(0.01)
+    assert len(broker.taken) == 1
+
+
 async def test_a_full_lane_does_not_linger() -> None:
     broker = SlowBroker()
     outbox = Outbox(lambda: broker, "none")  # type: ignore[arg-type,return-value]
-    outbox.linger_s = 60.0
+    outbox.linger(60.0)
 
     async def fill() -> None:
         for _ in range(LANE + 2):

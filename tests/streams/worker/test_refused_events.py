@@ -1,4 +1,4 @@
-"""A merchant event that is refused and relayed twice has one dead letter, and leaves no trace."""
+"""An event that is refused and relayed twice has one dead letter, and leaves no trace."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ import msgspec
 import pytest
 from faust.types import TP
 
+from scorers.applications.messages import Application
+from scorers.claims.events import ClaimEvent
+from scorers.funds.events import FundEvent, FundKind
+from scorers.loans import LoanEvent, LoanKind
 from scorers.merchants import CODES, MerchantEvent, MerchantKind
 from scorers.policy import EVERYBODYS, Product
 from scorers.profiles import MOST_CODES
@@ -20,6 +24,7 @@ from streams.transport.fetching import FoldDecoder, folds
 from streams.wire.encode import Message, encode_messages
 from streams.worker.decoding import decode_fold
 from streams.worker.effects import FoldApplier, partition_maker
+from streams.worker.handlers import NO_POLICY
 from tests.scorers.runs import rows_of
 
 if TYPE_CHECKING:
@@ -88,9 +93,9 @@ def event(kind: MerchantKind, **fields: Any) -> MerchantEvent:
     return MerchantEvent("e1", kind, "m1", NOW, **fields)
 
 
-def relayed(said: MerchantEvent, offset: int, partition: int = 0) -> bytes:
+def relayed(said: msgspec.Struct, offset: int, partition: int = 0, topic: str = TOPIC) -> bytes:
     raw = msgspec.Raw(msgspec.json.encode(said))
-    return msgspec.json.encode(Relayed("m1", TOPIC, partition, offset, raw, NOW, 0))
+    return msgspec.json.encode(Relayed("m1", topic, partition, offset, raw, NOW, 0))
 
 
 WITHDRAWN = event(MerchantKind.WITHDRAWN, lender_id="bank", product=Product.LOAN)
@@ -137,6 +142,45 @@ def test_the_first_gives_a_letter_and_changes_nothing(
     known = worker.known(refused)
     assert worker.apply(log, last) == Told([reason], 0)
     assert worker.known(refused) == known
+
+
+SUBSCRIBED = FundEvent("f1", FundKind.SUBSCRIBED, "m1", "bank", "fund", "CNY", 5_000, NOW)
+OF_OTHER_TOPICS = {
+    "loan_event": (
+        SETTINGS.topics.loan_events.name,
+        [LoanEvent("e1", LoanKind.REPAID, "l1", "bank", "m1", "loan", "CNY", 5_000, NOW)],
+        "unknown_loan",
+    ),
+    "application": (
+        SETTINGS.topics.applications.name,
+        [Application("a1", "nobody", "m1", Product.LOAN, "CNY", 5_000, NOW)],
+        NO_POLICY,
+    ),
+    "fund_event": (
+        SETTINGS.topics.fund_events.name,
+        [SUBSCRIBED, msgspec.structs.replace(SUBSCRIBED, amount=6_000)],
+        "conflict",
+    ),
+    "claim": (
+        SETTINGS.topics.claim_events.name,
+        [ClaimEvent("c1", "m1", "bank", "CNY", 5_000, NOW, NOW - 1)],
+        "loss_after_claim",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("topic", "events", "reason"), OF_OTHER_TOPICS.values(), ids=OF_OTHER_TOPICS
+)
+def test_what_is_refused_of_another_topic_has_one_letter_too(
+    topic: str, events: list[msgspec.Struct], reason: str
+) -> None:
+    begun = [relayed(each, 100 + n, topic=topic) for n, each in enumerate(events)]
+    # Sent again by whoever sent it, it has an offset of its own, and a letter of its own.
+    again = relayed(events[-1], 200, topic=topic)
+    other = relayed(WITHDRAWN, 50)
+    log, worker = log_of(*begun, other, *begun, other, again), Worker()
+    assert worker.apply(log).reasons == [reason, "not_enrolled", reason]
 
 
 def test_events_of_strangers_that_are_refused_leave_one_entry_however_many_there_are() -> None:
