@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from faust.types import TP
 
-from scorers.applications.messages import Application
+from scorers.applications import messages as applications
 from scorers.claims.events import ClaimEvent
 from scorers.funds.events import FundEvent, FundKind
 from scorers.loans import LoanEvent, LoanKind
@@ -153,7 +153,11 @@ OF_OTHER_TOPICS = {
     ),
     "application": (
         SETTINGS.topics.applications.name,
-        [Application("a1", "nobody", "m1", Product.LOAN, "CNY", 5_000, NOW)],
+        [
+            applications.Application(
+                "a1", "nobody", "m1", applications.Product.LOAN, "CNY", 5_000, NOW
+            )
+        ],
         NO_POLICY,
     ),
     "fund_event": (
