@@ -157,15 +157,13 @@ def encode_rows(
     width = rows.shape[1] if n else 0
     return encode(
         Columns(
-            keys=keys if n else _text(b""),
-            key_at=_starts(key_length),
-            key_length=key_length,
-            values=rows.reshape(-1),
-            value_at=np.arange(n, dtype=np.int64) * width,
-            value_length=np.full(n, width, np.int64),
-            headers=_text(_NO_HEADERS),
-            headers_at=np.zeros(n, np.int64),
-            headers_length=np.ones(n, np.int64),
+            keys if n else _text(b""),
+            _starts(key_length),
+            key_length,
+            rows.reshape(-1),
+            np.arange(n, dtype=np.int64) * width,
+            np.full(n, width, np.int64),
+            *_no_headers(n),
             timestamp=np.full(n, _now(), np.int64),
         ),
         compression,
@@ -195,7 +193,7 @@ def encode_messages(messages: Sequence[Message], compression: str = "snappy") ->
             at[n:],
             length[n:],
             *(_no_headers(n) if plain else _joined([_headers_of(each) for each in messages])),
-            timestamp=np.full(n, now) if plain else _timestamps(messages, now),
+            timestamp=np.full(n, now, np.int64) if plain else _timestamps(messages, now),
         ),
         compression,
     )

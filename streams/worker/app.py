@@ -38,10 +38,10 @@ LINGER_S = 2.0
 lenders each fold moves some limits of each, and a batch costs the same for one as for a hundred."""
 
 LINGER_S_PER_RECORD = 1 / 50_000
-"""Seconds for each record that waits: to gather takes no longer than to catch up."""
+"""Seconds for each record of a partition that waits: to gather takes no longer than to catch up."""
 
 LINGERS_BEHIND = 20_000
-"""Records of a partition that wait, from which on that is done."""
+"""Records of a partition that wait, from which on updates are gathered."""
 
 logger = logging.getLogger(__name__)
 

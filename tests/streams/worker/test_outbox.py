@@ -27,9 +27,15 @@ class SlowBroker:
 A_MESSAGE: list[Message] = [(b"m", b"{}")]
 
 
+def outbox_on(broker: SlowBroker, linger_s: float = 0.0) -> Outbox:
+    outbox = Outbox(lambda: broker, "none")  # type: ignore[arg-type,return-value]
+    outbox.linger(linger_s)
+    return outbox
+
+
 async def test_what_is_published_is_owed_until_the_broker_has_it() -> None:
     broker = SlowBroker()
-    outbox = Outbox(lambda: broker, "none")  # type: ignore[arg-type,return-value]
+    outbox = outbox_on(broker)
     told: list[str] = []
     await outbox.publish_all(3, {("out", 0): A_MESSAGE}, lambda: told.append("acknowledged"))
     await asyncio.sleep(0)
@@ -68,7 +74,7 @@ async def test_what_is_published_at_once_is_owed_until_the_broker_has_all_of_it(
 
 async def test_what_finds_its_lane_idle_is_written_before_the_loop_turns() -> None:
     broker = SlowBroker()
-    outbox = Outbox(lambda: broker, "none")  # type: ignore[arg-type,return-value]
+    outbox = outbox_on(broker)
     for partition in range(2):
         await outbox.publish(0, "out", partition, A_MESSAGE)
     await outbox.publish(0, "out", 1, A_MESSAGE)
@@ -86,7 +92,7 @@ async def test_what_finds_its_lane_idle_is_written_before_the_loop_turns() -> No
 async def test_what_is_published_is_owed_before_the_producer_has_taken_it() -> None:
     broker = SlowBroker()
     broker.open.clear()
-    outbox = Outbox(lambda: broker, "none")  # type: ignore[arg-type,return-value]
+    outbox = outbox_on(broker)
     await outbox.publish(0, "out", 0, A_MESSAGE)
     await asyncio.sleep(0)
     assert broker.taken == []
@@ -95,7 +101,7 @@ async def test_what_is_published_is_owed_before_the_producer_has_taken_it() -> N
 
 async def test_what_comes_while_the_broker_is_awaited_leaves_together_and_in_order() -> None:
     broker = SlowBroker()
-    outbox = Outbox(lambda: broker, "none")  # type: ignore[arg-type,return-value]
+    outbox = outbox_on(broker)
     told: list[int] = []
     for n in range(5):
         messages: list[Message] = [(b"m", str(n).encode())]
@@ -118,7 +124,7 @@ async def test_what_comes_while_the_broker_is_awaited_leaves_together_and_in_ord
 async def test_a_full_lane_makes_only_its_own_payments_wait() -> None:
     broker = SlowBroker()
     broker.open.clear()
-    outbox = Outbox(lambda: broker, "none")  # type: ignore[arg-type,return-value]
+    outbox = outbox_on(broker)
 
     async def fill() -> None:
         for _ in range(2 * LANE):
@@ -136,7 +142,7 @@ async def test_a_full_lane_makes_only_its_own_payments_wait() -> None:
 
 async def test_what_lingers_leaves_together() -> None:
     broker = SlowBroker()
-    outbox = Outbox(lambda: broker, "none")  # type: ignore[arg-type,return-value]
+    outbox = outbox_on(broker)
     outbox.linger(0.01)
     for n in range(6):
         await outbox.publish_all(0, {("out", n % 2): A_MESSAGE}, lingers=True)
@@ -154,8 +160,7 @@ async def test_what_lingers_leaves_together() -> None:
 
 async def test_what_somebody_waits_for_does_not_linger() -> None:
     broker = SlowBroker()
-    outbox = Outbox(lambda: broker, "none")  # type: ignore[arg-type,return-value]
-    outbox.linger(60.0)
+    outbox = outbox_on(broker, linger_s=60.0)
     await outbox.publish_all(0, {("updates", 0): A_MESSAGE}, lingers=True)
     await outbox.publish(0, "decisions", 0, A_MESSAGE)
     await asyncio.sleep(0.01)
@@ -164,8 +169,7 @@ async def test_what_somebody_waits_for_does_not_linger() -> None:
 
 async def test_nothing_lingers_while_somebody_hurries() -> None:
     broker = SlowBroker()
-    outbox = Outbox(lambda: broker, "none")  # type: ignore[arg-type,return-value]
-    outbox.linger(60.0)
+    outbox = outbox_on(broker, linger_s=60.0)
     # The first is in flight when the others come.
     await outbox.publish(0, "out", 0, A_MESSAGE)
     await outbox.publish_all(0, {("out", 0): A_MESSAGE, ("out", 1): A_MESSAGE}, lingers=True)
@@ -188,8 +192,7 @@ async def test_nothing_lingers_while_somebody_hurries() -> None:
 
 async def test_nothing_lingers_any_more_when_a_worker_has_caught_up() -> None:
     broker = SlowBroker()
-    outbox = Outbox(lambda: broker, "none")  # type: ignore[arg-type,return-value]
-    outbox.linger(60.0)
+    outbox = outbox_on(broker, linger_s=60.0)
     await outbox.publish_all(0, {("out", 0): A_MESSAGE}, lingers=True)
     await asyncio.sleep(0.01)
     outbox.linger(30.0)
@@ -202,8 +205,7 @@ async def test_nothing_lingers_any_more_when_a_worker_has_caught_up() -> None:
 
 async def test_a_full_lane_does_not_linger() -> None:
     broker = SlowBroker()
-    outbox = Outbox(lambda: broker, "none")  # type: ignore[arg-type,return-value]
-    outbox.linger(60.0)
+    outbox = outbox_on(broker, linger_s=60.0)
 
     async def fill() -> None:
         for _ in range(LANE + 2):
@@ -215,7 +217,7 @@ async def test_a_full_lane_does_not_linger() -> None:
 
 async def test_a_refused_batch_ends_the_process(monkeypatch: Any) -> None:
     broker = SlowBroker()
-    outbox = Outbox(lambda: broker, "none")  # type: ignore[arg-type,return-value]
+    outbox = outbox_on(broker)
     ended: list[str] = []
     monkeypatch.setattr(module, "end_process", lambda sentence, error: ended.append(sentence))
     await outbox.publish(0, "out", 7, A_MESSAGE)
