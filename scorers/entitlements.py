@@ -17,6 +17,7 @@ from features.hashing import hash_bytes
 from features.keys import find
 from features.layout import ROW
 from features.restore import offset_at
+from features.rows import gather
 from features.upgrade import upgraded
 
 if TYPE_CHECKING:
@@ -322,14 +323,15 @@ class Entitlements:
                 columns["version_floor"][n] = floor
                 columns["key"][n, entry] = 0
 
-    def packed(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return a copy of the records of some rows, all of which have one.
+    def pack(self, rows: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
+        """Copy the records of some rows, all of which have one, behind them.
 
-        Returns:
-            Bytes of shape (len(rows), RECORD.itemsize).
+        Args:
+            rows: their numbers.
+            out: bytes of shape (len(rows), WIDTH): the last RECORD.itemsize of each are filled.
         """
-        numbers = self.of_row[rows] - 1
-        return self.table.reshape(-1, RECORD.itemsize)[numbers]
+        records = self.table.reshape(-1, RECORD.itemsize)
+        gather(records, self.of_row[rows].astype(np.int64) - 1, out, ROW.itemsize)
 
     def restore(self, keys: Keys, records: Records) -> None:
         """Take records back that stand behind rows in the changelog; the highest offset wins.

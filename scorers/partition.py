@@ -370,14 +370,21 @@ class Partition:
         They count as durable from now on: who fails to write them must drop the partition.
         """
         numbers = self._rows.dirty_rows()
-        rows = self._rows.packed(numbers)
-        self._rows.clear_dirty(numbers)
         enrolled = self._entitlements.have_one(numbers)
-        if not enrolled.any():
-            return [ChangedRows(*self._rows.keys_of(numbers), rows)]
-        plain = ChangedRows(*self._rows.keys_of(numbers[~enrolled]), rows[~enrolled])
-        wide = np.hstack([rows[enrolled], self._entitlements.packed(numbers[enrolled])])
-        return [plain, ChangedRows(*self._rows.keys_of(numbers[enrolled]), wide)]
+        changed = [
+            ChangedRows(*self._rows.keys_of(of_width), self._packed(of_width, wide=wide))
+            for of_width, wide in ((numbers[~enrolled], False), (numbers[enrolled], True))
+            if len(of_width) or not wide
+        ]
+        self._rows.clear_dirty(numbers)
+        return changed
+
+    def _packed(self, numbers: NDArray[np.int64], *, wide: bool) -> NDArray[np.uint8]:
+        """Return copies of rows; if `wide`, with what their merchants are enrolled for behind."""
+        rows = self._rows.packed(numbers, WIDTH - ROW.itemsize if wide else 0)
+        if wide:
+            self._entitlements.pack(numbers, rows)
+        return rows
 
     def clock_state(self) -> dict[str, int]:
         """Return the event-time clock, for the record that ends a checkpoint."""
@@ -517,10 +524,7 @@ class Partition:
         if number < 0:
             return None
         numbers = np.array([number])
-        row = self._rows.packed(numbers).tobytes()
-        if self._entitlements.have_one(numbers)[0]:
-            row += self._entitlements.packed(numbers).tobytes()
-        return row
+        return self._packed(numbers, wide=bool(self._entitlements.have_one(numbers)[0])).tobytes()
 
     def entitled(self, merchant_id: bytes) -> Entitled | None:
         """Return what a merchant is enrolled for, to be read at once; None for nothing ever."""

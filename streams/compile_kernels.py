@@ -16,11 +16,10 @@ from scorers.merchants import Enrolment, MerchantEvent, MerchantKind
 from scorers.partition import Partition
 from scorers.policy import PolicyName, Product
 from streams.contract.messages import PaymentEvent, PaymentKind, Tick
-from streams.decode.routing import mark_misrouted
 from streams.state.holding import Holding
 from streams.transport.fetching import FoldDecoder, folds
 from streams.wire.encode import encode_messages, encode_rows
-from streams.worker.decoding import decode_fold
+from streams.worker.decoding import fold_decoder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,9 +41,8 @@ def compile_kernels() -> None:
     """Run every kernel of the hot path once."""
     partition = Partition(load_zone("Asia/Shanghai"))
     for batch in encode_messages(_messages(), compression="snappy"):
-        for fold in _folds("payments", batch, FoldDecoder({"payments": decode_fold}, 1 << 26)):
+        for fold in _folds("payments", batch, FoldDecoder({"payments": fold_decoder(1)}, 1 << 26)):
             events, text = fold.decoded.events, fold.decoded.text
-            mark_misrouted(events, text, 0, 1)
             partition.apply(events, text, lambda _: None)
             _relayed(partition, text)
     changed = partition.take_changed_rows()

@@ -14,15 +14,18 @@ from streams.state.holding import Holding, place_of
 from streams.transport.fold import Fold
 from streams.transport.reading import fold_consumer, folds_to_end
 from streams.wire.records import Records
-from streams.worker.decoding import decode_fold
+from streams.worker.decoding import fold_decoder
 from streams.worker.effects import FoldApplier, partition_maker
 from streams.worker.limit_updates import LimitUpdates
 from streams.worker.versions import read_versions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streams.audit.received import Message
     from streams.settings import Settings
     from streams.state.holding import CheckpointRecord
+    from streams.worker.decoding import Decoded
     from streams.worker.versions import Versions
 
 
@@ -59,7 +62,7 @@ async def recompute(settings: Settings, number: int, offset: int) -> Recomputed:
     log = _Log(settings, number, await read_versions(settings), switches.records)
     topic = settings.topics.payments.name
     expected = 0
-    async with fold_consumer(settings, {topic: decode_fold}) as consumer:
+    async with fold_consumer(settings, {topic: log.decode}) as consumer:
         tp = TopicPartition(topic, number)
         _require_whole(tp, 0, (await consumer.beginning_offsets([tp]))[tp])
         async for fold in folds_to_end(consumer, topic, number):
@@ -69,8 +72,8 @@ async def recompute(settings: Settings, number: int, offset: int) -> Recomputed:
             if fold.last_offset < offset:
                 log.apply(fold)
                 continue
-            log.apply(part(fold, fold.first_offset, offset - 1))
-            messages = log.apply(part(fold, offset, offset), told=True)
+            log.apply(part(fold, fold.first_offset, offset - 1, log.decode))
+            messages = log.apply(part(fold, offset, offset, log.decode), told=True)
             return Recomputed(messages, log.records, switches.doubt)
     raise NotKnown(
         f"{topic}-{number} has no record at offset {offset}, it ends at {expected}: the message is "
@@ -99,6 +102,7 @@ class _Log:
     ) -> None:
         self._holding = Holding(number, partition_maker(settings)())
         self._holding.accounts.begin(place_of(settings, number))
+        self.decode = fold_decoder(settings.partitions)
         self._applier = FoldApplier(settings, Metrics())
         self._updates = LimitUpdates(settings.topics.payments.name)
         self._versions = versions
@@ -111,16 +115,16 @@ class _Log:
         messages: list[Message] = []
         while self._ahead and self._ahead[-1].offset < fold.last_offset:
             at = self._ahead[-1].offset
-            messages += self._apply(part(fold, fold.first_offset, at), told=told)
+            messages += self._apply(part(fold, fold.first_offset, at, self.decode), told=told)
             self._switch()
-            fold = part(fold, at + 1, fold.last_offset)
+            fold = part(fold, at + 1, fold.last_offset, self.decode)
         return messages + self._apply(fold, told=told)
 
     def _apply(self, fold: Fold, *, told: bool) -> list[Message]:
         if not len(fold):
             return []
         self.records += len(fold)
-        updates, outputs, _ = self._applier.apply(self._holding, fold)
+        updates, outputs = self._applier.apply(self._holding, fold)
         # Nothing is made durable here: what was noted for that need not pile up.
         self._holding.partition.take_pages()
         if not told:
@@ -147,7 +151,7 @@ class _Log:
             ) from None
 
 
-def part(fold: Fold, first: int, last: int) -> Fold:
+def part(fold: Fold, first: int, last: int, decode: Callable[[Fold], Decoded]) -> Fold:
     """Return the records of a fold of `payments` from one offset to another, decoded."""
     offsets = fold.records.offset
     begin, end = np.searchsorted(offsets, first), np.searchsorted(offsets, last, side="right")
@@ -161,5 +165,5 @@ def part(fold: Fold, first: int, last: int) -> Fold:
         text=fold.text,
         records=Records._make(column[begin:end] for column in fold.records),
     )
-    cut.decoded = decode_fold(cut)
+    cut.decoded = decode(cut)
     return cut

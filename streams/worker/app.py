@@ -16,7 +16,7 @@ from streams.transport.app import FoldApp, FoldSchema, faust_options
 from streams.transport.following import TopicFollower
 from streams.transport.inputs import NOTHING
 from streams.worker.checkpoint import Checkpointer
-from streams.worker.decoding import decode_fold
+from streams.worker.decoding import fold_decoder
 from streams.worker.delay import log_delay_ms
 from streams.worker.effects import partition_maker
 from streams.worker.memory import freeze_survivors, give_back_memory
@@ -150,7 +150,7 @@ def make_app(settings: Settings, topics: Topics, metrics: Metrics) -> App:
     app.payment_ids_topic = topics.payment_ids.name
     app.written_kinds = written_kinds(topics)
     app.relay = EventRelay(app, topics)
-    app.decoders = {app.payments_topic: decode_fold}
+    app.decoders = {app.payments_topic: fold_decoder(settings.partitions)}
     app.holdings = Holdings(partition_maker(settings))
     app.versions = Versions(settings.lenders)
     refusable: dict[str, Refusable] = {

@@ -14,7 +14,6 @@ from features.calendar import load_zone
 from features.events import Events, Outcome, places_of
 from scorers.evaluation import Updates
 from scorers.partition import Partition
-from streams.decode.routing import mark_misrouted
 from streams.worker.handlers import handled
 from streams.worker.relayed import Outputs, RelayedEvents
 
@@ -39,8 +38,6 @@ class Effects(NamedTuple):
     updates: list[Updates]
     """Limit updates as the engine's columns, in the order of the log."""
     outputs: Outputs
-    misrouted: int
-    """Payments that belong to another partition; their outcome says so."""
 
 
 class FoldApplier:
@@ -57,16 +54,14 @@ class FoldApplier:
 
     def apply(self, holding: Holding, fold: Fold) -> Effects:
         """Apply a decoded fold to the partition that it is of, and say what follows."""
-        effects = self.begin(holding, fold)
+        effects = self.begin()
         for _ in self.stretches(holding, fold, effects):
             pass
         return effects
 
-    def begin(self, holding: Holding, fold: Fold) -> Effects:
-        """Return effects to be filled by `stretches`, and mark what is of another partition."""
-        events, text = fold.decoded.events, fold.decoded.text
-        misrouted = mark_misrouted(events, text, fold.partition, self._partitions)
-        return Effects([], Outputs.none(self._partitions), misrouted)
+    def begin(self) -> Effects:
+        """Return effects to be filled by `stretches`."""
+        return Effects([], Outputs.none(self._partitions))
 
     def stretches(self, holding: Holding, fold: Fold, effects: Effects) -> Iterator[None]:
         """Apply a fold, and pause after every `RELAYED_AT_ONCE` relayed events."""

@@ -79,11 +79,11 @@ class PaymentProcessor:
         metrics = self._app.metrics
         events, text = fold.decoded.events, fold.decoded.text
         began, began_at = time.perf_counter(), time.time() * 1000.0
-        effects = self._applier.begin(holding, fold)
+        effects = self._applier.begin()
         for _ in self._applier.stretches(holding, fold, effects):
             # Thousands of relayed events take seconds: the heart must go on beating.
             await asyncio.sleep(0)
-        moved, outputs, misrouted = effects
+        moved, outputs = effects
         applied = time.perf_counter()
         metrics.stage_done("decode", fold.decode_seconds)
         metrics.stage_done("wait", began - fold.decoded_at)
@@ -91,7 +91,7 @@ class PaymentProcessor:
 
         for updates in moved:
             await self._publish_updates(holding, fold, updates)
-        if misrouted:
+        if fold.decoded.misrouted:
             await self._send_home(holding, fold, events, text, self._app.settings.partitions)
         if outputs.examples:
             await self._publish_examples(holding, outputs.examples)

@@ -22,12 +22,11 @@ from scorers.policy import PolicyName, Product
 from streams.contract.messages import LimitUpdate
 from streams.dead_letters import DeadLetter, dead_letters
 from streams.decode.payments import decode_relayed
-from streams.decode.routing import mark_misrouted
 from streams.observability.metrics import Metrics
 from streams.state.holding import CHECKPOINT_KEY, LONGEST_MERCHANT_ID, CheckpointRecord, Holding
 from streams.transport.fold import Fold
 from streams.wire.records import Records
-from streams.worker.decoding import decode_fold
+from streams.worker.decoding import fold_decoder
 from streams.worker.handlers import handled
 from streams.worker.relayed import Outputs, RelayedEvents
 from streams.worker.versions import Versions, read_versions
@@ -157,10 +156,9 @@ class _Run:
 
     def _take(self, record: ConsumerRecord) -> None:
         holding, found = self._holding, self._found
-        fold = _fold(record)
+        fold = _fold(record, self._settings.partitions)
         outputs = Outputs.none(self._settings.partitions)
         events, text = fold.decoded.events, fold.decoded.text
-        mark_misrouted(events, text, fold.partition, self._settings.partitions)
         holding.partition.apply(
             events, text, self._note, lambda i: self._events.apply(holding, fold, i, outputs)
         )
@@ -211,8 +209,8 @@ class _Run:
         return self._holding.accounts.ledger.offset
 
 
-def _fold(record: ConsumerRecord) -> Fold:
-    """Return a record as a fold of its own."""
+def _fold(record: ConsumerRecord, partitions: int) -> Fold:
+    """Return a record of a topic of so many partitions as a fold of its own."""
     key = record.key or b""
     text = np.frombuffer(key + record.value, np.uint8).copy()
     zero, one = np.zeros(1, np.int64), np.ones(1, np.int64)
@@ -228,7 +226,7 @@ def _fold(record: ConsumerRecord) -> Fold:
         header_count=zero,
     )
     fold = Fold(record.topic, record.partition, record.offset, record.offset, text, records)
-    fold.decoded = decode_fold(fold)
+    fold.decoded = fold_decoder(partitions)(fold)
     return fold
 
 

@@ -14,11 +14,12 @@ from streams.state.holding import Holding
 from streams.transport.fetching import FoldDecoder, folds
 from streams.transport.fold import Fold
 from streams.wire.encode import Message, encode_messages
-from streams.worker.decoding import decode_fold
+from streams.worker.decoding import fold_decoder
 from streams.worker.effects import FoldApplier, partition_maker
 from streams.worker.limit_updates import LimitUpdates
 
 SETTINGS = Settings(partitions=1)
+DECODE = fold_decoder(SETTINGS.partitions)
 NOW = 1_760_000_000_000
 FIRST, LAST = 100, 179
 
@@ -36,7 +37,7 @@ def fold_of_all() -> Fold:
         messages.append((b"m", value, [], at))
     data = bytearray(encode_messages(messages)[0]._build())
     data[:8] = FIRST.to_bytes(8, "big")
-    decoder = FoldDecoder({"payments": decode_fold}, 1 << 20)
+    decoder = FoldDecoder({"payments": DECODE}, 1 << 20)
     (fold,) = folds(TP("payments", 0), bytes(data), (), FIRST, decoder)
     return fold
 
@@ -57,7 +58,7 @@ def led_to(parts: list[Fold]) -> list[object]:
 def test_parts_lead_to_what_the_whole_leads_to(cuts: list[int]) -> None:
     begins = [FIRST, *(cut + 1 for cut in cuts)]
     whole = fold_of_all()
-    parts = [part(whole, *ends) for ends in zip(begins, [*cuts, LAST], strict=True)]
+    parts = [part(whole, *ends, DECODE) for ends in zip(begins, [*cuts, LAST], strict=True)]
     assert np.concatenate([each.records.offset for each in parts]).tolist() == list(
         range(FIRST, LAST + 1)
     )

@@ -20,7 +20,7 @@ from streams.state.holding import CheckpointRecord, Holding
 from streams.transport.fetching import FoldDecoder, folds
 from streams.transport.inputs import NOTHING, Inputs
 from streams.wire.encode import Message, encode_messages
-from streams.worker.decoding import decode_fold
+from streams.worker.decoding import fold_decoder
 from streams.worker.payments import PaymentProcessor
 
 if TYPE_CHECKING:
@@ -103,7 +103,9 @@ def fold_of(first: int, last: int) -> Fold:
     ]  # fmt: skip
     data = bytearray(encode_messages(messages)[0]._build())
     data[:8] = first.to_bytes(8, "big")
-    (fold,) = folds(INPUT, bytes(data), (), first, FoldDecoder({"payments": decode_fold}, 1 << 20))
+    (fold,) = folds(
+        INPUT, bytes(data), (), first, FoldDecoder({"payments": fold_decoder(1)}, 1 << 20)
+    )
     return fold
 
 

@@ -22,7 +22,7 @@ from streams.settings import Settings
 from streams.state.holding import Holding, place_of
 from streams.transport.fetching import FoldDecoder, folds
 from streams.wire.encode import Message, encode_messages
-from streams.worker.decoding import decode_fold
+from streams.worker.decoding import fold_decoder
 from streams.worker.effects import FoldApplier, partition_maker
 from streams.worker.handlers import NO_POLICY
 from tests.scorers.runs import rows_of
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 NOW = 1_760_000_000_000
 SETTINGS = Settings(partitions=1)
+DECODE = fold_decoder(SETTINGS.partitions)
 TOPIC = SETTINGS.topics.merchant_events.name
 
 
@@ -53,7 +54,7 @@ class Worker:
 
     def apply(self, fold: Fold, first: int = 0, last: int | None = None) -> Told:
         end = fold.last_offset if last is None else last
-        effects = self._applier.apply(self.holding, part(fold, first, end))
+        effects = self._applier.apply(self.holding, part(fold, first, end, DECODE))
         reasons = [letter.reason for letter in effects.outputs.letters]
         return Told(reasons, sum(len(each.row) for each in effects.updates))
 
@@ -75,7 +76,7 @@ class Worker:
 def log_of(*values: bytes) -> Fold:
     records: list[Message] = [(b"m1", value, [], NOW) for value in values]
     (batch,) = encode_messages(records, compression="none")
-    decoder = FoldDecoder({"payments": decode_fold}, 1 << 20)
+    decoder = FoldDecoder({"payments": DECODE}, 1 << 20)
     (fold,) = folds(TP("payments", 0), bytes(batch._build()), (), 0, decoder)
     return fold
 

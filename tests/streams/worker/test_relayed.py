@@ -18,7 +18,7 @@ from streams.settings import Settings
 from streams.state.holding import Holding
 from streams.transport.fetching import FoldDecoder, folds
 from streams.wire.encode import EncodedBatch, Message, encode_messages
-from streams.worker.decoding import decode_fold
+from streams.worker.decoding import fold_decoder
 from streams.worker.relayed import Arrival, Handled, Outputs, RelayedEvents, publish_to_log
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def fold_of(messages: list[tuple[bytes | None, bytes | None]], topic: str = "pay
 
 
 def read(batch: EncodedBatch, topic: str = "payments") -> Fold:
-    decoder = FoldDecoder({"payments": decode_fold}, 1 << 20)
+    decoder = FoldDecoder({"payments": fold_decoder(PARTITIONS)}, 1 << 20)
     (fold,) = folds(TP(topic, 0), bytes(batch._build()), (), 0, decoder)
     return fold
 
