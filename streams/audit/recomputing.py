@@ -16,7 +16,7 @@ from streams.transport.reading import fold_consumer, folds_to_end
 from streams.wire.records import Records
 from streams.worker.decoding import fold_decoder
 from streams.worker.effects import FoldApplier, partition_maker
-from streams.worker.limit_updates import LimitUpdates
+from streams.worker.limit_updates import LimitUpdates, Moved
 from streams.worker.versions import read_versions
 
 if TYPE_CHECKING:
@@ -129,10 +129,13 @@ class _Log:
         self._holding.partition.take_pages()
         if not told:
             return []
+        partition = self._holding.partition
         messages: list[Message] = [
             update
             for each in updates
-            for _, update in self._updates.messages(self._holding, fold, each)
+            for _, update in self._updates.messages(
+                Moved(self._holding.number, partition, partition.version, each)
+            )
         ]
         return [
             *messages,

@@ -22,6 +22,7 @@ from streams.worker.effects import partition_maker
 from streams.worker.memory import freeze_survivors, give_back_memory
 from streams.worker.outbox import Outbox
 from streams.worker.payments import PaymentProcessor
+from streams.worker.publishing import UpdatePublisher
 from streams.worker.relay import EventRelay
 from streams.worker.stalled import reread_stalled
 from streams.worker.stored import report_stored
@@ -33,14 +34,14 @@ if TYPE_CHECKING:
     from streams.observability.metrics import Metrics, Refusable, Written
     from streams.settings import Settings
 
-LINGER_S = 2.0
+GATHER_S = 2.0
 """Most seconds for which limit updates are gathered by a worker that is behind: with a thousand
 lenders each fold moves some limits of each, and a batch costs the same for one as for a hundred."""
 
-LINGER_S_PER_RECORD = 1 / 50_000
+GATHER_S_PER_RECORD = 1 / 50_000
 """Seconds for each record of a partition that waits: to gather takes no longer than to catch up."""
 
-LINGERS_BEHIND = 20_000
+GATHERS_BEHIND = 20_000
 """Records of a partition that wait, from which on updates are gathered."""
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class App(FoldApp):
     holdings: Holdings
     versions: Versions
     outbox: Outbox
+    updates: UpdatePublisher
     checkpointer: Checkpointer
     version_reader: TopicFollower
     reassigning: bool = False
@@ -163,6 +165,7 @@ def make_app(settings: Settings, topics: Topics, metrics: Metrics) -> App:
         refused=lambda topic: metrics.version_refused(refusable[topic]),
     )
     app.outbox = Outbox(lambda: app.batch_producer, settings.compression, app.acknowledged)
+    app.updates = UpdatePublisher(app.outbox, app.limit_updates_topics, app.payments_topic, metrics)
     app.checkpointer = Checkpointer(app, app.lag_records)
     _declare(app)
     return app
@@ -210,6 +213,7 @@ def _background(app: App) -> Any:
             app.version_reader.run(),
             app.checkpointer.run(),
             app.relay.run(),
+            app.updates.run(),
             report_partitions(app),
             reread_stalled(app),
             report_stored(app),
@@ -293,7 +297,7 @@ async def report_partitions(app: App) -> None:
             most = max(most, records)
             delay = log_delay_ms(app, holding.number, round(time.time() * 1000)) or 0
             app.metrics.lag(app.payments_topic, holding.number, records, delay / 1000.0)
-        far_behind = most > LINGERS_BEHIND
-        app.outbox.linger(min(LINGER_S, most * LINGER_S_PER_RECORD) if far_behind else 0.0)
+        far_behind = most > GATHERS_BEHIND
+        app.updates.gather(min(GATHER_S, most * GATHER_S_PER_RECORD) if far_behind else 0.0)
         for tp, (records, waited) in app.relay.lag().items():
             app.metrics.lag(tp.topic, tp.partition, records, waited)

@@ -137,7 +137,7 @@ class Checkpointer:
             if switching:
                 # What is new takes effect behind this checkpoint: nothing may be applied, and so
                 # published, by it before the record that says so is durable.
-                with self._app.outbox.hurried():
+                async with self._app.updates.hurried():
                     await self._write(holding, cut, version, switching=True)
                 holding.partition.activate(version)
                 self._app.metrics.version_activated(holding.number, version)
@@ -263,7 +263,7 @@ class Checkpointer:
             try:
                 async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
                     if holding.applied > holding.durable:
-                        with self._app.outbox.hurried():
+                        async with self._app.updates.hurried():
                             await self.take(holding)
             except TimeoutError:
                 logger.warning("no time for a last checkpoint of partition %d", holding.number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -17,9 +17,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scorers.evaluation import Updates
-    from streams.state.holding import Holding
-    from streams.transport.fold import Fold
+    from scorers.partition import Partition, Version
     from streams.wire.encode import Message
+
+
+class Moved(NamedTuple):
+    """Limits that have moved, and by what."""
+
+    number: int
+    """Of the partition of `payments`."""
+    partition: Partition
+    version: Version
+    """That was in force."""
+    updates: Updates
 
 
 class LimitUpdates:
@@ -33,19 +43,16 @@ class LimitUpdates:
         self._source_topic = source_topic
         self._encode = msgspec.json.Encoder().encode
 
-    def encode(self, holding: Holding, fold: Fold, updates: Updates) -> dict[str, list[Message]]:
-        """Return the updates of one fold as records, by lender, in the order of the log."""
+    def encode(self, moved: Moved) -> dict[str, list[Message]]:
+        """Return updates as records, by lender, in the order of the log."""
         messages: defaultdict[str, list[Message]] = defaultdict(list)
-        for key, update in self.messages(holding, fold, updates):
+        for key, update in self.messages(moved):
             messages[update.lender_id].append((key, self._encode(update)))
         return messages
 
-    def messages(
-        self, holding: Holding, fold: Fold, updates: Updates
-    ) -> Iterator[tuple[bytes, LimitUpdate]]:
-        """Yield the updates of one fold with their keys, in the order of the log."""
-        partition = holding.partition
-        version = partition.version
+    def messages(self, moved: Moved) -> Iterator[tuple[bytes, LimitUpdate]]:
+        """Yield updates with their keys, in the order of the log."""
+        source, partition, version, updates = moved
         policies = [version.policies[place] for place in updates.policy.tolist()]
         merchants = partition.merchants_of(updates.row)
         currencies = partition.currencies_of(updates.row)
@@ -77,7 +84,7 @@ class LimitUpdates:
                 policy_version=policy.version,
                 as_of=as_of,
                 source_topic=self._source_topic,
-                source_partition=fold.partition,
+                source_partition=source,
                 source_offset=offset,
             )
             yield _key(key, policy.product), update

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from streams.ending import end_process
@@ -12,7 +11,7 @@ from streams.transport.begun import Begun
 from streams.wire.encode import encode_messages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from streams.transport.driver import Producer
     from streams.wire.encode import Message
@@ -27,9 +26,11 @@ LANE = 64
 class _Posting:
     """What was published at once: it is done when the broker has all parts of it."""
 
-    def __init__(self, parts: int, acknowledged: Callable[[], None] | None) -> None:
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    def __init__(
+        self, parts: int, owed: asyncio.Future[None] | None, acknowledged: Callable[[], None] | None
+    ) -> None:
         self._left = parts
+        self._owed = owed
         self._acknowledged = acknowledged
 
     def part_done(self) -> None:
@@ -37,8 +38,8 @@ class _Posting:
         self._left -= 1
         if self._left:
             return
-        if not self.done.done():
-            self.done.set_result(None)
+        if self._owed is not None and not self._owed.done():
+            self._owed.set_result(None)
         if self._acknowledged is not None:
             self._acknowledged()
 
@@ -48,7 +49,6 @@ class _Posted(NamedTuple):
     posting: _Posting
     written: Begun | None
     """For what found its lane idle: it is being written already."""
-    lingers: bool
 
 
 class _Lane:
@@ -66,8 +66,7 @@ class Outbox:
 
     Each output partition has a lane of its own, so that one that is slow does not hold up the
     payments of all others. What is published while a lane waits for the broker leaves together,
-    in one batch: a batch costs some 200 us of Python, however little it carries. For that reason
-    what may linger is gathered, of all lanes together, while a worker is far behind.
+    in one batch: a batch costs some 200 us of Python, however little it carries.
 
     Args:
         producer: returns the producer; it exists only once Faust has started.
@@ -84,13 +83,9 @@ class Outbox:
         self._producer = producer
         self._compression = compression
         self._acknowledged = acknowledged
-        self._linger_s = 0.0
         self._owed: defaultdict[Source, set[asyncio.Future[None]]] = defaultdict(set)
         self._lanes: dict[tuple[str, int], _Lane] = {}
         self._senders: list[asyncio.Task[None]] = []
-        self._end_of_linger = asyncio.Event()
-        self._timer: asyncio.TimerHandle | None = None
-        self._hurried = 0
 
     async def publish(
         self,
@@ -104,11 +99,9 @@ class Outbox:
 
     async def publish_all(
         self,
-        source: Source,
+        source: Source | None,
         messages: Mapping[tuple[str, int], Sequence[Message]],
         acknowledged: Callable[[], None] | None = None,
-        *,
-        lingers: bool = False,
     ) -> None:
         """Write messages, or queue them while the broker has not acknowledged those in front.
 
@@ -116,36 +109,30 @@ class Outbox:
 
         Args:
             source: what they came from: a partition of `payments` by its number, of another
-                topic by that and its name.
+                topic by that and its name; None for what has been promised.
             messages: by the Kafka topic and partition to write to, in their order; none changes
                 nothing.
             acknowledged: called once the broker has all of them.
-            lingers: whether they may wait for others, as `linger` says; nobody must be waiting for
-                them.
         """
         posts = {place: each for place, each in messages.items() if each}
         if not posts:
             return
-        posting, owed = _Posting(len(posts), acknowledged), self._owed[source]
-        owed.add(posting.done)
-        posting.done.add_done_callback(owed.discard)
-        lingers = lingers and self._linger_s > 0.0
+        owed = None if source is None else self.promise(source)
+        posting = _Posting(len(posts), owed, acknowledged)
         for place, each in posts.items():
             lane = self._lanes.get(place)
             if lane is None:
                 lane = self._lanes[place] = _Lane()
                 self._senders.append(asyncio.create_task(self._send(*place, lane)))
             written = None
-            if lane.idle and not lingers:
+            if lane.idle:
                 # In this turn of the loop: whoever waits for it need not wait for the other folds.
                 try:
                     written = Begun(self._write(*place, each))
                 except Exception as error:
                     _end(*place, error)
             lane.idle = False
-            if lane.waiting.full():
-                self._let_go()
-            await lane.waiting.put(_Posted(each, posting, written, lingers))
+            await lane.waiting.put(_Posted(each, posting, written))
 
     async def _send(self, topic: str, partition: int, lane: _Lane) -> None:
         """See what is written through to its acknowledgement, and write what waits, for ever."""
@@ -157,7 +144,8 @@ class Outbox:
                 if posted[0].written is not None:
                     written = await posted[0].written
                 else:
-                    await self._gather(posted, waiting)
+                    while not waiting.empty():
+                        posted.append(waiting.get_nowait())
                     messages = [message for each in posted for message in each.messages]
                     written = await self._write(topic, partition, messages)
                 for future in written:
@@ -170,29 +158,6 @@ class Outbox:
             for each in posted:
                 each.posting.part_done()
 
-    async def _gather(self, posted: list[_Posted], waiting: asyncio.Queue[_Posted]) -> None:
-        """Add all that waits, and what comes while a lane lingers, to what leaves next."""
-        if posted[0].lingers:
-            await self._end_of_gathering()
-        while not waiting.empty():
-            posted.append(waiting.get_nowait())
-
-    async def _end_of_gathering(self) -> None:
-        """Wait until all lanes that linger are to write."""
-        if self._hurried:
-            return
-        if self._timer is None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._linger_s, self._let_go)
-        await self._end_of_linger.wait()
-
-    def _let_go(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._end_of_linger.set()
-        self._end_of_linger.clear()
-
     async def _write(
         self, topic: str, partition: int, messages: Sequence[Message]
     ) -> list[asyncio.Future[Any]]:
@@ -200,21 +165,13 @@ class Outbox:
         batches = encode_messages(messages, compression=self._compression)
         return [await self._producer().send_batch(batch, topic, partition) for batch in batches]
 
-    def linger(self, seconds: float) -> None:
-        """Gather what may linger for so many seconds from now on; of use to who is far behind."""
-        self._linger_s = seconds
-        if not seconds:
-            self._let_go()
-
-    @contextmanager
-    def hurried(self) -> Iterator[None]:
-        """Let nothing linger while somebody waits for what is owed."""
-        self._hurried += 1
-        self._let_go()
-        try:
-            yield
-        finally:
-            self._hurried -= 1
+    def promise(self, source: Source) -> asyncio.Future[None]:
+        """Owe something that is still to be published, until the caller says that it is done."""
+        promised: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        owed = self._owed[source]
+        owed.add(promised)
+        promised.add_done_callback(owed.discard)
+        return promised
 
     def owed(self, source: Source) -> set[asyncio.Future[None]]:
         """Return what has been published from an input partition and is not acknowledged."""

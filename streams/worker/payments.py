@@ -12,17 +12,14 @@ import msgspec
 import numpy as np
 
 from features.events import Outcome
-from scorers.evaluation import BY_EVENT
 from scorers.loans import key_of
 from streams.dead_letters import DeadLetter, dead_letters, field
 from streams.decode.routing import home_of
 from streams.wire.records import headers
 from streams.worker.effects import FoldApplier
-from streams.worker.limit_updates import LimitUpdates
 from streams.worker.relayed import publish_to_log
 
 if TYPE_CHECKING:
-    from scorers.evaluation import Updates
     from scorers.loans import Example
     from streams.state.holding import Holding
     from streams.transport.fold import Fold
@@ -44,7 +41,6 @@ class PaymentProcessor:
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self._updates = LimitUpdates(app.payments_topic)
         self._applier = FoldApplier(app.settings, app.metrics)
 
     async def process(self, fold: Fold, generation: int) -> None:
@@ -90,7 +86,7 @@ class PaymentProcessor:
         metrics.stage_done("apply", applied - began)
 
         for updates in moved:
-            await self._publish_updates(holding, fold, updates)
+            await self._app.updates.publish(holding, fold, updates)
         if fold.decoded.misrouted:
             await self._send_home(holding, fold, events, text, self._app.settings.partitions)
         if outputs.examples:
@@ -104,21 +100,6 @@ class PaymentProcessor:
         metrics.input_read(fold.partition, fold.last_offset + 1)
         metrics.stage_done("publish", time.perf_counter() - applied)
         return bool(moved or answered)
-
-    async def _publish_updates(self, holding: Holding, fold: Fold, updates: Updates) -> None:
-        cuts = int(np.count_nonzero(updates.limit < updates.previous))
-        raises = len(updates.limit) - cuts
-        caused = fold.records.timestamp[updates.event[updates.cause == BY_EVENT]]
-
-        def acknowledged() -> None:
-            self._app.metrics.limits_updated(raises, cuts, time.time() - caused / 1000.0)
-
-        topics = self._app.limit_updates_topics
-        messages = {}
-        for lender, of_lender in self._updates.encode(holding, fold, updates).items():
-            topic = topics[lender]
-            messages[topic.name, holding.number % topic.partitions] = of_lender
-        await self._app.outbox.publish_all(holding.number, messages, acknowledged, lingers=True)
 
     async def _send_home(
         self, holding: Holding, fold: Fold, events: Any, text: Any, partitions: int

@@ -16,7 +16,7 @@ from streams.transport.fold import Fold
 from streams.wire.encode import Message, encode_messages
 from streams.worker.decoding import fold_decoder
 from streams.worker.effects import FoldApplier, partition_maker
-from streams.worker.limit_updates import LimitUpdates
+from streams.worker.limit_updates import LimitUpdates, Moved
 
 SETTINGS = Settings(partitions=1)
 DECODE = fold_decoder(SETTINGS.partitions)
@@ -49,7 +49,7 @@ def led_to(parts: list[Fold]) -> list[object]:
         update
         for fold in parts
         for each in applier.apply(holding, fold).updates
-        for update in updates.messages(holding, fold, each)
+        for update in updates.messages(Moved(0, holding.partition, holding.partition.version, each))
     ]
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ from tests.scorers.test_entitlements import trade
 from tests.scorers.test_raises import with_bands
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from scorers.policy import Policy, PolicyName
     from streams.transport.fold import Fold
@@ -50,7 +50,8 @@ class StubApp:
         self.holding.active = True
         self.holding.checkpoint = CheckpointRecord(-1, {}, 0, BEGINNING)
         self.settings = Settings(compression="none")
-        self.batch_producer = self.outbox = self.fold_consumer = self.consumer = self
+        self.batch_producer = self.outbox = self.updates = self
+        self.fold_consumer = self.consumer = self
         self.versions = SimpleNamespace(newer_than=lambda _: False, shadows=lambda _: ())
         self.metrics = SimpleNamespace(
             checkpoint_done=lambda *_: None,
@@ -72,8 +73,8 @@ class StubApp:
     def owed(self, source: int) -> set[asyncio.Future[None]]:
         return set()
 
-    @contextmanager
-    def hurried(self) -> Iterator[None]:
+    @asynccontextmanager
+    async def hurried(self) -> AsyncIterator[None]:
         self.hurries += 1
         yield
 
@@ -185,7 +186,7 @@ async def test_a_partition_in_whose_changelog_somebody_else_wrote_is_forgotten_w
     assert app.dropped == [NUMBER]
 
 
-async def test_nothing_lingers_while_a_partition_is_handed_over() -> None:
+async def test_nothing_is_gathered_while_a_partition_is_handed_over() -> None:
     app = StubApp()
     app.holding.applied = 7
     await app.take()

@@ -27,10 +27,8 @@ class SlowBroker:
 A_MESSAGE: list[Message] = [(b"m", b"{}")]
 
 
-def outbox_on(broker: SlowBroker, linger_s: float = 0.0) -> Outbox:
-    outbox = Outbox(lambda: broker, "none")  # type: ignore[arg-type,return-value]
-    outbox.linger(linger_s)
-    return outbox
+def outbox_on(broker: SlowBroker) -> Outbox:
+    return Outbox(lambda: broker, "none")  # type: ignore[arg-type,return-value]
 
 
 async def test_what_is_published_is_owed_until_the_broker_has_it() -> None:
@@ -140,79 +138,17 @@ async def test_a_full_lane_makes_only_its_own_payments_wait() -> None:
     await asyncio.wait_for(filling, 1)
 
 
-async def test_what_lingers_leaves_together() -> None:
+async def test_what_is_promised_is_owed_until_it_is_said_to_be_done() -> None:
     broker = SlowBroker()
     outbox = outbox_on(broker)
-    outbox.linger(0.01)
-    for n in range(6):
-        await outbox.publish_all(0, {("out", n % 2): A_MESSAGE}, lingers=True)
-        await asyncio.sleep(0)
-    assert broker.taken == []
-    await asyncio.sleep(0.05)
-    assert [batch.record_count() for _, _, batch in broker.taken] == [3, 3]
-
-    for future in list(broker.futures):
-        future.set_result(None)
-    await outbox.publish_all(0, {("out", 0): A_MESSAGE}, lingers=True)
-    await asyncio.sleep(0.05)
-    assert [batch.record_count() for _, _, batch in broker.taken] == [3, 3, 1]
-
-
-async def test_what_somebody_waits_for_does_not_linger() -> None:
-    broker = SlowBroker()
-    outbox = outbox_on(broker, linger_s=60.0)
-    await outbox.publish_all(0, {("updates", 0): A_MESSAGE}, lingers=True)
-    await outbox.publish(0, "decisions", 0, A_MESSAGE)
-    await asyncio.sleep(0.01)
-    assert [topic for topic, _, _ in broker.taken] == ["decisions"]
-
-
-async def test_nothing_lingers_while_somebody_hurries() -> None:
-    broker = SlowBroker()
-    outbox = outbox_on(broker, linger_s=60.0)
-    # The first is in flight when the others come.
-    await outbox.publish(0, "out", 0, A_MESSAGE)
-    await outbox.publish_all(0, {("out", 0): A_MESSAGE, ("out", 1): A_MESSAGE}, lingers=True)
-    await asyncio.sleep(0.01)
-    assert [partition for _, partition, _ in broker.taken] == [0]
-    with outbox.hurried():
-        await asyncio.sleep(0.01)
-        assert [partition for _, partition, _ in broker.taken] == [0, 1]
-        broker.futures[0].set_result(None)
-        await asyncio.sleep(0.01)
-        assert [partition for _, partition, _ in broker.taken] == [0, 1, 0]
-        for future in broker.futures[1:]:
-            future.set_result(None)
-        await asyncio.wait_for(asyncio.gather(*outbox.owed(0)), 1)
-
-    await outbox.publish_all(0, {("out", 1): A_MESSAGE}, lingers=True)
-    await asyncio.sleep(0.01)
-    assert len(broker.taken) == 3
-
-
-async def test_nothing_lingers_any_more_when_a_worker_has_caught_up() -> None:
-    broker = SlowBroker()
-    outbox = outbox_on(broker, linger_s=60.0)
-    await outbox.publish_all(0, {("out", 0): A_MESSAGE}, lingers=True)
-    await asyncio.sleep(0.01)
-    outbox.linger(30.0)
-    await asyncio.sleep(0.01)
-    assert broker.taken == []
-    outbox.linger(0.0)
-    await asyncio.sleep(0.01)
-    assert len(broker.taken) == 1
-
-
-async def test_a_full_lane_does_not_linger() -> None:
-    broker = SlowBroker()
-    outbox = outbox_on(broker, linger_s=60.0)
-
-    async def fill() -> None:
-        for _ in range(LANE + 2):
-            await outbox.publish_all(0, {("out", 0): A_MESSAGE}, lingers=True)
-
-    await asyncio.wait_for(fill(), 5)
-    assert len(broker.taken) == 1
+    promised = outbox.promise(3)
+    done = partial(promised.set_result, None)
+    await outbox.publish_all(None, {("out", 0): A_MESSAGE}, done)
+    assert outbox.owed(3) == {promised}
+    broker.futures[0].set_result(None)
+    await asyncio.wait_for(asyncio.gather(*outbox.owed(3)), 1)
+    await asyncio.sleep(0)
+    assert outbox.owed(3) == set()
 
 
 async def test_a_refused_batch_ends_the_process(monkeypatch: Any) -> None:

@@ -46,7 +46,7 @@ class StubApp:
         self.holdings = {0: self.holding}
         self.consumer_generation_id = GENERATION
         self.settings = Settings(partitions=1)
-        self.fold_consumer = self.metrics = self.outbox = self
+        self.fold_consumer = self.metrics = self.outbox = self.updates = self
         self.sought: list[dict[TP, int]] = []
         self.stages: dict[str, float] = {}
         self.error = error
@@ -63,9 +63,6 @@ class StubApp:
             raise self.error
 
     async def publish(self, *args: Any) -> None:
-        """Nobody looks at what is published."""
-
-    async def publish_all(self, *args: Any, **options: Any) -> None:
         """Nobody looks at what is published."""
 
     def stage_done(self, stage: str, seconds: float) -> None:
