@@ -121,7 +121,7 @@ def play(kafka: ApacheKafka, folder: Path, *, trouble: bool) -> Settings:
     """
     settings = load_settings(
         bootstrap_servers=kafka.bootstrap_servers,
-        topic_prefix="troubled." if trouble else "quiet.",
+        topic_prefix="apart-troubled." if trouble else "apart-quiet.",
         lenders=("platform", "bank-a", "bank-b"), ticks=False, session_timeout_s=6.0,
         checkpoint_interval_s=0.2,
     )  # fmt: skip
