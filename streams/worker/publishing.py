@@ -120,6 +120,8 @@ class UpdatePublisher:
                 raises = len(updates.limit) - cuts
                 self._metrics.limits_updated(raises, cuts, time.time() - caused / 1000.0)
             for promise in promised.values():
-                promise.set_result(None)
+                # A checkpoint that was given up has cancelled what it waited for.
+                if not promise.done():
+                    promise.set_result(None)
 
         await self._outbox.publish_all(None, messages, acknowledged)

@@ -52,10 +52,10 @@ class Posted:
         acknowledged: Callable[[], None],
     ) -> None:
         await self.open.wait()
-        self.posts.append({
-            topic: [READ(each[1] or b"").version for each in of_lender]
-            for (topic, _), of_lender in messages.items()
-        })  # fmt: skip
+        post: dict[str, list[int]] = {}
+        for (topic, _), of_lender in messages.items():
+            post.setdefault(topic, []).extend(READ(each[1] or b"").version for each in of_lender)
+        self.posts.append(post)
         self.came.set()
         self.waiting.append(acknowledged)
 
@@ -146,6 +146,18 @@ async def test_nothing_is_gathered_while_somebody_hurries() -> None:
         assert posted.of("platform") == [1, 2]
     await posted.publish([0])
     assert posted.of("platform") == [1, 2]
+
+
+async def test_an_acknowledgement_that_comes_behind_a_checkpoint_given_up_changes_nothing() -> None:
+    posted = Posted()
+    posted.publisher.gather(60.0)
+    await posted.publish([0], number=0)
+    await posted.publish([0], number=3)
+    for promised in posted.promised[0]:
+        promised.cancel()
+    async with posted.publisher.hurried():
+        posted.acknowledge()
+    assert (posted.of("platform"), posted.owed(3)) == ([1, 2], 0)
 
 
 async def test_who_publishes_waits_for_an_outbox_that_is_full() -> None:
