@@ -42,8 +42,8 @@ STANDS_STILL_S = 120.0
 SAMPLE_EVERY_S = 1.0
 """Most seconds between two looks at a worker that is measured. Each costs it a page of metrics,
 with a thousand lenders 8 ms: at four looks a second that is a thirtieth of its time."""
-SAMPLE_AT_THE_END_S = 0.1
-"""Seconds between the last looks, which tell when it was done."""
+SAMPLE_AT_THE_ENDS_S = 0.1
+"""Seconds between the first looks and between the last: these tell when it began and was done."""
 FIXED_BYTES = 300_000_000
 """Resident memory of a worker without merchants, by the target that bytes_per_merchant serves."""
 
@@ -128,12 +128,12 @@ class _Sample(NamedTuple):
 def _samples(
     worker: WorkerProcess, progress: Callable[[Figures], float], goal: int
 ) -> Iterator[_Sample]:
-    """Look at a worker again and again, more often as it comes near the goal.
+    """Look at a worker again and again, more often as it begins and as it comes near the goal.
 
     Raises:
         OperatorError: it has ended or makes no progress.
     """
-    last, last_at, pause = 0.0, time.monotonic(), SAMPLE_EVERY_S
+    last, last_at, pause = 0.0, time.monotonic(), SAMPLE_AT_THE_ENDS_S
     while True:
         time.sleep(pause)
         worker.check()
@@ -141,8 +141,9 @@ def _samples(
         yield now
         come = progress(now.figures)
         if come > last:
-            left_s = (goal - come) * (now.at - last_at) / (come - last)
-            pause = min(max(left_s / 2.0, SAMPLE_AT_THE_END_S), SAMPLE_EVERY_S)
+            if last:
+                left_s = (goal - come) * (now.at - last_at) / (come - last)
+                pause = min(max(left_s / 2.0, SAMPLE_AT_THE_ENDS_S), SAMPLE_EVERY_S)
             last, last_at = come, now.at
         elif now.at - last_at > STANDS_STILL_S:
             raise OperatorError(f"The worker makes no progress; its log is {worker.log}.")
@@ -151,7 +152,11 @@ def _samples(
 def _drain(
     worker: WorkerProcess, payments: int, report: Callable[[str], None]
 ) -> tuple[_Sample, _Sample]:
-    """Watch a worker from its first payments to the checkpoint behind the last one."""
+    """Watch a worker from its first payments to the checkpoint behind the last one.
+
+    Raises:
+        OperatorError: it was done at once; or as `_samples`.
+    """
     began: _Sample | None = None
     for now in _samples(worker, Figures.applied, payments):
         applied = now.figures.applied()
@@ -159,6 +164,11 @@ def _drain(
             began = now
         report(f"{applied:,} payments applied")
         if applied >= payments and began is not None and now.committed():
+            if now is began:
+                raise OperatorError(
+                    f"All {payments:,} payments were applied between two looks at the worker: "
+                    "measure more of them."
+                )
             return began, now
     raise AssertionError("a worker is looked at until it is done or has failed")
 
