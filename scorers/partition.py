@@ -46,8 +46,6 @@ HORIZON_MS: Final = 24 * 3_600_000
 
 CLOCK_SCHEMA_VERSION: Final = 1
 
-_RELAYED: Final = Outcome.RELAYED
-
 
 @dataclass(frozen=True, slots=True)
 class Version:
@@ -246,7 +244,7 @@ class Partition:
         self._on_updates = on_updates
         cursor = self._cursor
         cursor[:] = (0, -1, 0, n)
-        for stop in (*places_of(events.outcome, _RELAYED), n):
+        for stop in (*places_of(events.outcome, Outcome.RELAYED), n):
             # A relayed event may have brought a merchant and its row.
             self._rows.prepare(n)
             keys, table, seen = self._rows.keys, self._rows.table, self._duplicates.seen

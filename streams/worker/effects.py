@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 RELAYED_AT_ONCE = 200
 """Relayed events, some hundred microseconds each, between two looks at everything else."""
 
-_RELAYED = Outcome.RELAYED
-
 
 class Effects(NamedTuple):
     """What one fold led to."""
@@ -66,7 +64,7 @@ class FoldApplier:
     def stretches(self, holding: Holding, fold: Fold, effects: Effects) -> Iterator[None]:
         """Apply a fold, and pause after every `RELAYED_AT_ONCE` relayed events."""
         events, text = fold.decoded.events, fold.decoded.text
-        relayed = places_of(events.outcome, _RELAYED)[RELAYED_AT_ONCE::RELAYED_AT_ONCE]
+        relayed = places_of(events.outcome, Outcome.RELAYED)[RELAYED_AT_ONCE::RELAYED_AT_ONCE]
         for start, stop in pairwise([0, *relayed, len(events.offset)]):
             if start:
                 yield
