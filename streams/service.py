@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
+from streams.errors import SettingsError
 from streams.observability.http import Page, serve
+from streams.transport.app import faust_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +45,7 @@ def run_service(
     logging.getLogger("numba").setLevel(logging.WARNING)
     # A thread that has opened a fetch or encoded rows must not wait 5 ms for its turn.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    _make(faust_directory(settings))
     # For the loop that Faust makes.
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     with serve(page, settings.metrics_port, settings.metrics_host) as server:
@@ -63,3 +66,13 @@ def run_service(
             daemon=True,
         )
         worker.execute_from_commandline()
+
+
+def _make(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"The folder {directory} cannot be made ({error.strerror}): set data_directory to one "
+            "that this user may write to."
+        ) from error

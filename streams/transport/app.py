@@ -17,6 +17,7 @@ from streams.transport.inputs import NOTHING, Inputs
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from faust.types import TP
 
@@ -252,6 +253,11 @@ class FoldApp(faust.App):
         return 0 if highwater is None else max(0, int(highwater) - at)
 
 
+def faust_directory(settings: Settings) -> Path:
+    """Return where Faust keeps files of its own; it makes the folder, but none above it."""
+    return settings.data_directory / "faust"
+
+
 def faust_options(settings: Settings) -> dict[str, Any]:
     """Return Faust's own settings, those that every app of ours has alike."""
     return {
@@ -259,7 +265,7 @@ def faust_options(settings: Settings) -> dict[str, Any]:
         "broker_credentials": _credentials(settings.security),
         "autodiscover": False,
         "Monitor": QuietMonitor,
-        "datadir": settings.data_directory / "faust",
+        "datadir": faust_directory(settings),
         "web_enabled": False,
         "topic_partitions": settings.partitions,
         "topic_allow_declare": False,

@@ -143,6 +143,21 @@ def test_a_port_in_use() -> None:
     assert "--metrics-port" in sentence
 
 
+def test_a_data_directory_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    sentence = worker_ends(DUOSHOU_DATA_DIRECTORY=str(tmp_path / "file" / "below"))
+    assert str(tmp_path / "file" / "below") in sentence
+    assert "data_directory" in sentence
+
+
+def test_a_data_directory_that_is_not_there_yet_is_made(settings: Settings, tmp_path: Path) -> None:
+    elsewhere = settings.model_copy(update={"data_directory": tmp_path / "not" / "there"})
+    apply_topics(elsewhere)
+    with WorkerProcess(elsewhere, tmp_path) as worker:
+        worker.await_ready()
+    assert (tmp_path / "not" / "there").is_dir()
+
+
 def test_a_wrong_password(password_kafka: ApacheKafka) -> None:
     server = password_kafka.sasl_bootstrap_servers
     wrong = f"{SECRET}-but-wrong"
