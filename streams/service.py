@@ -45,7 +45,7 @@ def run_service(
     logging.getLogger("numba").setLevel(logging.WARNING)
     # A thread that has opened a fetch or encoded rows must not wait 5 ms for its turn.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    _make(faust_directory(settings))
+    _make_directory(faust_directory(settings))
     # For the loop that Faust makes.
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     with serve(page, settings.metrics_port, settings.metrics_host) as server:
@@ -68,7 +68,7 @@ def run_service(
         worker.execute_from_commandline()
 
 
-def _make(directory: Path) -> None:
+def _make_directory(directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:

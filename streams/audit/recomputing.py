@@ -129,13 +129,10 @@ class _Log:
         self._holding.partition.take_pages()
         if not told:
             return []
-        partition = self._holding.partition
         messages: list[Message] = [
             update
             for each in updates
-            for _, update in self._updates.messages(
-                Moved(self._holding.number, partition, partition.version, each)
-            )
+            for _, update in self._updates.messages(Moved.of(self._holding, each))
         ]
         return [
             *messages,

@@ -22,7 +22,7 @@ from streams.worker.effects import partition_maker
 from streams.worker.memory import freeze_survivors, give_back_memory
 from streams.worker.outbox import Outbox
 from streams.worker.payments import PaymentProcessor
-from streams.worker.publishing import UpdatePublisher
+from streams.worker.publishing import UpdatePublisher, gathering_s
 from streams.worker.relay import EventRelay
 from streams.worker.stalled import reread_stalled
 from streams.worker.stored import report_stored
@@ -33,16 +33,6 @@ if TYPE_CHECKING:
     from streams.contract.topics import Topic, Topics
     from streams.observability.metrics import Metrics, Refusable, Written
     from streams.settings import Settings
-
-GATHER_S = 2.0
-"""Most seconds for which limit updates are gathered by a worker that is behind: with a thousand
-lenders each fold moves some limits of each, and a batch costs the same for one as for a hundred."""
-
-GATHER_S_PER_RECORD = 1 / 50_000
-"""Seconds for each record of a partition that waits: to gather takes no longer than to catch up."""
-
-GATHERS_BEHIND = 20_000
-"""Records of a partition that wait, from which on updates are gathered."""
 
 logger = logging.getLogger(__name__)
 
@@ -297,7 +287,6 @@ async def report_partitions(app: App) -> None:
             most = max(most, records)
             delay = log_delay_ms(app, holding.number, round(time.time() * 1000)) or 0
             app.metrics.lag(app.payments_topic, holding.number, records, delay / 1000.0)
-        far_behind = most > GATHERS_BEHIND
-        app.updates.gather(min(GATHER_S, most * GATHER_S_PER_RECORD) if far_behind else 0.0)
+        app.updates.gather(gathering_s(most))
         for tp, (records, waited) in app.relay.lag().items():
             app.metrics.lag(tp.topic, tp.partition, records, waited)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from scorers.evaluation import Updates
     from scorers.partition import Partition, Version
+    from streams.state.holding import Holding
     from streams.wire.encode import Message
 
 
@@ -30,6 +31,11 @@ class Moved(NamedTuple):
     version: Version
     """That was in force."""
     updates: Updates
+
+    @classmethod
+    def of(cls, holding: Holding, updates: Updates) -> Moved:
+        """Return what has just moved in a partition."""
+        return cls(holding.number, holding.partition, holding.partition.version, updates)
 
 
 class LimitUpdates:

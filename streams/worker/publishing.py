@@ -26,8 +26,26 @@ if TYPE_CHECKING:
     from streams.wire.encode import Message
     from streams.worker.outbox import Outbox
 
+GATHER_S = 2.0
+"""Most seconds for which updates are gathered."""
+
+GATHER_S_PER_RECORD = 1 / 50_000
+"""Seconds for each record of a partition that waits: to gather takes no longer than to catch up."""
+
+GATHERS_BEHIND = 20_000
+"""Records of a partition that wait, from which on updates are gathered."""
+
 LOOK_EVERY_S = 0.1
 """Seconds between two looks at whether what has been gathered is due."""
+
+
+def gathering_s(behind: int) -> float:
+    """Return for how long a worker gathers updates that has so many records before it, in seconds.
+
+    >>> gathering_s(20_000), gathering_s(50_000), gathering_s(1_000_000)
+    (0.0, 1.0, 2.0)
+    """
+    return min(GATHER_S, behind * GATHER_S_PER_RECORD) if behind > GATHERS_BEHIND else 0.0
 
 
 class _Gathered(NamedTuple):
@@ -69,10 +87,8 @@ class UpdatePublisher:
         """
         if not self._gathered:
             self._since = time.monotonic()
-        partition = holding.partition
         caused = fold.records.timestamp[updates.event[updates.cause == BY_EVENT]]
-        moved = Moved(holding.number, partition, partition.version, updates)
-        self._gathered.append(_Gathered(moved, caused))
+        self._gathered.append(_Gathered(Moved.of(holding, updates), caused))
         if holding.number not in self._promised:
             self._promised[holding.number] = self._outbox.promise(holding.number)
         if self._due():

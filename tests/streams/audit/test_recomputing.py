@@ -49,7 +49,7 @@ def led_to(parts: list[Fold]) -> list[object]:
         update
         for fold in parts
         for each in applier.apply(holding, fold).updates
-        for update in updates.messages(Moved(0, holding.partition, holding.partition.version, each))
+        for update in updates.messages(Moved.of(holding, each))
     ]
 
 

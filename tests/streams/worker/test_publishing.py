@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from scorers.policy import BUILT_IN
 from streams.contract.messages import LimitUpdate
 from streams.settings import Settings
 from streams.wire.encode import Message
+from streams.worker import publishing
 from streams.worker.publishing import UpdatePublisher
 
 LENDERS = ("platform", "bank")
@@ -129,6 +131,25 @@ async def test_what_is_due_leaves_though_no_fold_comes_behind_it() -> None:
     posted.publisher.gather(0.15)
     await posted.publish([0])
     running = asyncio.create_task(posted.publisher.run())
+    await asyncio.wait_for(posted.came.wait(), 10)
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    assert posted.of("platform") == [1]
+
+
+async def test_nothing_is_gathered_any_more_when_a_worker_has_caught_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(publishing, "LOOK_EVERY_S", 0.001)
+    posted = Posted()
+    posted.publisher.gather(60.0)
+    await posted.publish([0])
+    running = asyncio.create_task(posted.publisher.run())
+    posted.publisher.gather(30.0)
+    await asyncio.sleep(0.02)
+    assert posted.posts == []
+    posted.publisher.gather(0.0)
     await asyncio.wait_for(posted.came.wait(), 10)
     running.cancel()
     with suppress(asyncio.CancelledError):
