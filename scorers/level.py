@@ -92,7 +92,9 @@ class Level:
             expected = self.expected * (1 + slope * math.expm1(by))
             left = self.bad - expected - (off + by) * self.pull
             step = left / (self.expected * slope * math.exp(by) + self.pull)
-            by += min(max(step, -1.0), 1.0)
+            before, by = by, by + min(max(step, -1.0), 1.0)
+            if by == before:
+                break
         self.expected *= 1 + slope * math.expm1(by)
         return by
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from scorers.scorecard import Scorecard
 
 DEVIATION_SD = 0.3
-"""Of the true weights about the expert's."""
+"""Of the true weights about the expert's, unless said."""
 DRAWS_A_DAY = 20
 DAYS_UNTIL_KNOWN = 30
 DELAY = DRAWS_A_DAY * DAYS_UNTIL_KNOWN
@@ -151,12 +151,19 @@ class Stream(NamedTuple):
         )
 
 
-def stream(rate: float, before: int, after: int, seed: int, rise: float = 2.0) -> Stream:
+def stream(
+    rate: float,
+    before: int,
+    after: int,
+    seed: int,
+    rise: float = 2.0,
+    deviation: float = DEVIATION_SD,
+) -> Stream:
     """A stream with this share of bad loans, and `rise` times that after the change."""
     random = np.random.default_rng(seed)
     held = inputs(merchants(HELD, random))
     first = of_scorecard(BUILT_IN)
-    first[1:] += random.normal(0, DEVIATION_SD, len(FEATURE_NAMES))
+    first[1:] += random.normal(0, deviation, len(FEATURE_NAMES))
     first = with_rate(first, rate, held)
     second = first.copy()
     changed = 1 + random.choice(len(FEATURE_NAMES), CHANGED_WEIGHTS, replace=False)

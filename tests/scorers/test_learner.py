@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scorers.learner import BIAS_SD, FORGET_EVERY, LearnerState, OnlineScorecard
+from scorers.learner import BIAS_SD, FORGET_EVERY, WEIGHT_SDS, LearnerState, OnlineScorecard
 from scorers.measures import auc, log_loss
 from scorers.prior import BUILT_IN
 from scorers.scorecard import FEATURE_NAMES, FeatureWeight, Scorecard, probability, weights_of
 from tests.scorers.merchants import STEADY_STALL, feature_dicts, vector_of
 from tests.scorers.outcomes import Example, present, synthetic
+from tests.scorers.simulated import stream
 
 EXAMPLES = st.lists(st.tuples(feature_dicts(), st.booleans()), max_size=20)
 
@@ -74,16 +75,6 @@ def test_a_copy_learns_by_itself() -> None:
     assert learner.state() == before
 
 
-def test_a_state_from_before_the_level_was_kept_goes_on_from_where_it_is() -> None:
-    learner, more = learnt(synthetic(900)), synthetic(100, seed=1)
-    before = learner.scorecard(0).bias
-    old = OnlineScorecard().restored(msgspec.structs.replace(learner.state(), level=None))
-    assert old.scorecard(0).bias == before
-    assert learnt(more, old).scorecard(0).bias == pytest.approx(
-        learnt(more, learner).scorecard(0).bias, abs=0.2
-    )
-
-
 def test_as_many_loans_are_expected_to_go_bad_as_do() -> None:
     """But for the pull of the prior's bias."""
     examples = synthetic(3_000, -5.0)
@@ -103,8 +94,12 @@ def test_what_is_forgotten_wholly_is_the_prior_again_and_not_at_all_is_kept() ->
         assert kept.weight == pytest.approx(entry.weight, abs=1e-9)
     learner.forget(0.0)
     state, start = learner.state(), OnlineScorecard().state()
-    assert state.mean == pytest.approx(start.mean, abs=1e-12)
-    assert np.array(state.covariance) == pytest.approx(np.array(start.covariance), abs=1e-12)
+    assert state.evidence == start.evidence
+    for posterior, first in zip(state.posteriors, start.posteriors, strict=True):
+        assert posterior.mean == pytest.approx(first.mean, abs=1e-12)
+        assert np.array(posterior.covariance) == pytest.approx(
+            np.array(first.covariance), abs=1e-12
+        )
     with pytest.raises(ValueError, match="between 0 and 1"):
         learner.forget(1.1)
 
@@ -127,12 +122,12 @@ def test_a_memory_follows_what_outcomes_say_now() -> None:
 def test_a_memory_keeps_what_the_prior_leaves_out_unlearnt() -> None:
     prior = Scorecard(0, -1.0, (FeatureWeight("trend", 0.7, 0.0, 0.2),))
     learner = learnt(synthetic(120), OnlineScorecard(prior, memory=FORGET_EVERY))
-    state = learner.state()
     learnable = [0, 1 + FEATURE_NAMES.index("trend")]
-    rest = np.delete(np.array(state.mean), learnable)
-    assert not rest.any()
-    assert np.count_nonzero(state.covariance) == len(learnable) ** 2
-    assert np.array_equal(np.array(state.covariance), np.array(state.covariance).T)
+    for posterior in learner.state().posteriors:
+        covariance = np.array(posterior.covariance)
+        assert not np.delete(np.array(posterior.mean), learnable).any()
+        assert np.count_nonzero(covariance) == len(learnable) ** 2
+        assert np.array_equal(covariance, covariance.T)
     with pytest.raises(ValueError, match="memory is of"):
         OnlineScorecard(prior, memory=FORGET_EVERY - 1)
 
@@ -141,14 +136,15 @@ def test_a_memory_keeps_what_the_prior_leaves_out_unlearnt() -> None:
 def test_the_covariance_stays_symmetric_positive_and_never_grows(
     examples: list[tuple[dict[str, float], bool]],
 ) -> None:
-    learner, before = OnlineScorecard(), math.inf
+    learner, before = OnlineScorecard(), [math.inf] * len(WEIGHT_SDS)
     for features, bad in examples:
         learner.learn_one(present(features), bad)
-        covariance = np.array(learner.state().covariance)
-        assert np.array_equal(covariance, covariance.T)
-        assert np.linalg.eigvalsh(covariance).min() > 0
-        assert np.trace(covariance) <= before
-        before = float(np.trace(covariance))
+        for place, posterior in enumerate(learner.state().posteriors):
+            covariance = np.array(posterior.covariance)
+            assert np.array_equal(covariance, covariance.T)
+            assert np.linalg.eigvalsh(covariance).min() > 0
+            assert np.trace(covariance) <= before[place]
+            before[place] = float(np.trace(covariance))
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e19])
@@ -180,7 +176,7 @@ def test_a_feature_that_was_constant_for_long_cannot_throw_the_model() -> None:
 def test_one_pass_over_a_hundred_outcomes_is_worth_a_batch_fit() -> None:
     """Against the mode of the same posterior, found by Newton's method over all at once."""
     train, later = synthetic(100), synthetic(2000, seed=9)
-    learner = learnt(train)
+    learner = learnt(train, OnlineScorecard(weight_sds=(0.5,)))
     z = np.array([[1.0, *learner.standardised(x).values()] for x, _ in train])
     y = np.array([float(bad) for _, bad in train])
     start = np.concatenate(([BUILT_IN.bias], weights_of(BUILT_IN).weight))
@@ -231,19 +227,88 @@ def test_it_starts_from_the_prior_that_it_is_given() -> None:
     )
     kernel = probability(vector, weights_of(learner.scorecard(5)), np.empty(len(FEATURE_NAMES)))
     assert kernel == pytest.approx(said, abs=1e-9)
-    with pytest.raises(ValueError, match="above 0"):
-        OnlineScorecard(prior, weight_sd=0.0)
+    for widths in ((0.5, 0.0), ()):
+        with pytest.raises(ValueError, match="above 0"):
+            OnlineScorecard(prior, weight_sds=widths)
 
 
 @pytest.mark.parametrize(
     ("broken", "complaint"),
     [
         ({"features": ["net_28"]}, "other features"),
-        ({"mean": [0.0]}, "not of"),
-        ({"mean": [math.nan] * (len(FEATURE_NAMES) + 1)}, "not finite"),
+        ({"evidence": [0.0]}, "not of 2 widths"),
+        ({"evidence": [0.0, -math.inf]}, "not finite"),
     ],
 )
 def test_a_state_that_does_not_fit_is_refused(broken: dict[str, object], complaint: str) -> None:
     state = msgspec.structs.replace(OnlineScorecard().state(), **broken)
     with pytest.raises(ValueError, match=complaint):
         OnlineScorecard().restored(state)
+
+
+@pytest.mark.parametrize(
+    ("mean", "complaint"),
+    [([0.0], "not of"), ([math.nan] * (len(FEATURE_NAMES) + 1), "not finite")],
+)
+def test_a_posterior_that_does_not_fit_is_refused(mean: list[float], complaint: str) -> None:
+    state = OnlineScorecard().state()
+    broken = [*state.posteriors[:-1], msgspec.structs.replace(state.posteriors[-1], mean=mean)]
+    with pytest.raises(ValueError, match=complaint):
+        OnlineScorecard().restored(msgspec.structs.replace(state, posteriors=broken))
+
+
+def test_a_state_with_a_single_posterior_is_read_and_refused() -> None:
+    """As releases before the widths of the prior were averaged stored it."""
+    start = OnlineScorecard().state()
+    stored = {
+        "mean": start.posteriors[0].mean,
+        "covariance": start.posteriors[0].covariance,
+        "features": start.features,
+        "examples": 3,
+        "rejected": 0,
+        "memory": None,
+        "level": None,
+    }
+    state = msgspec.json.decode(msgspec.json.encode(stored), type=LearnerState)
+    assert state.examples == 3
+    with pytest.raises(ValueError, match="learn anew from the log"):
+        OnlineScorecard().restored(state)
+
+
+def test_the_width_that_foretells_better_counts_for_more() -> None:
+    """An expert who is right is believed, one who is wrong is not."""
+    right, wrong = (stream(0.05, 3_000, 1, seed=3, deviation=sd) for sd in (0.1, 0.6))
+    believed, disbelieved = (
+        learnt(list(zip(loans.features, map(bool, loans.bad), strict=True)))
+        for loans in (right, wrong)
+    )
+    wide, narrow = believed.state().evidence
+    assert wide < narrow == 0.0
+    wide, narrow = disbelieved.state().evidence
+    assert narrow < wide == 0.0
+    for loans, learner in ((right, believed), (wrong, disbelieved)):
+        alone = [
+            learnt(
+                list(zip(loans.features, map(bool, loans.bad), strict=True)),
+                OnlineScorecard(weight_sds=(sd,)),
+            )
+            for sd in WEIGHT_SDS
+        ]
+        short = [loans.measured(each.scorecard(0)).short for each in alone]
+        assert loans.measured(learner.scorecard(0)).short < min(short) + 0.002
+
+
+def test_what_is_learnt_is_the_average_by_how_well_each_width_foretold() -> None:
+    examples = synthetic(40)
+    alone = [OnlineScorecard(weight_sds=(sd,)) for sd in WEIGHT_SDS]
+    likelihoods = [1.0 for _ in alone]
+    for features, bad in examples:
+        for place, learner in enumerate(alone):
+            likelihoods[place] *= learner.predict_proba_one(features)[bad]
+            learner.learn_one(features, bad)
+    average = learnt(examples).scorecard(0)
+    for place, entry in enumerate(average.features):
+        weights = [learner.scorecard(0).features[place].weight for learner in alone]
+        assert entry.weight == pytest.approx(float(np.average(weights, weights=likelihoods)))
+    biases = [learner.scorecard(0).bias for learner in alone]
+    assert average.bias == pytest.approx(float(np.average(biases, weights=likelihoods)))
