@@ -52,12 +52,18 @@ def show_command(
     """Show the weights of a model, and how good its probabilities were beside others."""
     models, _ = _read(settings_for(context, config, bootstrap_servers))
     model = _of_version(models, models.newest.version if version is None else version)
-    report = _report(model)
+    try:
+        report, unread = _report(model), None
+    except ValueError as error:
+        # As another release stored it; the trainer learns anew then.
+        report, unread = None, str(error)
     if as_json:
         shown = {**_row(model, models), "scorecard": model.scorecard, "report": report}
-        typer.echo(msgspec.json.encode(shown).decode())
-    else:
-        _show(model, models, report)
+        typer.echo(msgspec.json.encode({**shown, "unread": unread}).decode())
+        return
+    _show(model, models, report)
+    if unread is not None:
+        Console().print(f"How good it was cannot be told: {unread}.")
 
 
 @app.command("promote")
@@ -151,6 +157,11 @@ def _text(value: Any) -> str:
 
 
 def _report(model: "Model") -> "Report | None":
+    """Return how the model and others did, None when it has learnt nothing.
+
+    Raises:
+        ValueError: what it has learnt does not fit this release.
+    """
     from scorers.training import Training
 
     if model.learning is None:

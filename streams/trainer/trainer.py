@@ -49,6 +49,7 @@ class Trainer:
         self._live = self._models.newest
         self._offset = 0
         self._sources: dict[int, int] = {}
+        self._publish_from = 0
         self._learnt_since = 0
         self._published_at = time.monotonic()
         self._commit_to = NOTHING
@@ -90,7 +91,7 @@ class Trainer:
     def _restored(self, model: Model) -> Training:
         """Return the training that goes on from a model, and set where in `examples` it does."""
         offset, sources = self._models.position
-        self._offset, self._sources = offset, dict(sources)
+        self._offset, self._sources, self._publish_from = offset, dict(sources), 0
         if model.learning is None:
             # Someone wrote these weights: they are the new prior, from here on.
             return Training(model.scorecard)
@@ -99,7 +100,8 @@ class Trainer:
             return Training.restored(state, state.prior)
         except ValueError as error:
             logger.warning("learning anew from the first example: %s", error)
-            self._offset, self._sources = 0, {}
+            # Until it has come as far again, what is live has learnt from more.
+            self._offset, self._sources, self._publish_from = 0, {}, offset
             return Training()
 
     async def process(self, fold: Fold, _generation: int) -> None:
@@ -158,6 +160,8 @@ class Trainer:
 
     async def _publish(self, training: Training) -> None:
         """Publish the champion, unless it has moved too far; the last good one stays then."""
+        if self._offset < self._publish_from:
+            return
         self._learnt_since = 0
         self._published_at = time.monotonic()
         if self._superseded:

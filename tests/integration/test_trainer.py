@@ -11,7 +11,7 @@ from kafka import KafkaProducer
 from typer.testing import CliRunner
 
 from scorers.loans import Example, LoanKind
-from scorers.models import Model, Models, Origin
+from scorers.models import Learning, Model, Models, Origin
 from scorers.prior import BUILT_IN
 from scorers.training import Training
 from streams.brokers.clients import producer_settings
@@ -201,6 +201,30 @@ def test_learning_goes_on_from_the_model_that_an_operator_went_back_to(
     shown = run("show")
     assert shown["report"]["models"]["champion"]["outcomes"] == 60
     assert len(run("show", "0")["scorecard"]["features"]) == len(BUILT_IN.features)
+
+
+def test_what_another_release_learnt_is_learnt_anew_and_published_when_it_has_come_as_far(
+    learning: Settings, tmp_path: Path
+) -> None:
+    examples, before, whole = made(150), Training(), Training()
+    for number, example in enumerate(examples):
+        whole.take(example.features, example.defaulted)
+        if number < 130:
+            before.take(example.features, example.defaulted)
+    state = before.state()
+    champion = msgspec.structs.replace(state.champion, posteriors=[], evidence=[])
+    stored = msgspec.structs.replace(state, champion=champion)
+    old = Model(before.scorecard(1), Origin.LEARNT, "", Learning(130, {}, stored))
+    send(learning, examples)
+    publish_model(learning, old)
+    with WorkerProcess(learning, tmp_path, "trainer") as trainer:
+        models = awaited(learning, len(examples), trainer.check)
+    outcomes = [model.learning.training.outcomes for model in models if model.learning]
+    assert outcomes[0] == 130
+    assert min(outcomes) == 130
+    newest = models.newest.learning
+    assert newest is not None
+    assert newest.training == whole.state()
 
 
 def test_a_challenger_can_be_promoted_by_hand_and_a_tree_cannot(

@@ -37,6 +37,22 @@ def test_promoting_the_tree_says_what_it_is_for_and_why_it_cannot_be(learnt: lis
     assert not learnt
 
 
+@pytest.mark.parametrize("arguments", [["show"], ["show", "--json"]])
+def test_a_model_of_which_no_more_can_be_read_shows_its_weights_and_says_why(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    training, models = Training(), Models()
+    training.take({"trend": -0.3}, False)
+    learnt = training.state()
+    champion = msgspec.structs.replace(learnt.champion, posteriors=[], evidence=[])
+    learning = Learning(1, {0: 0}, msgspec.structs.replace(learnt, champion=champion))
+    models.add(Model(training.scorecard(1), Origin.LEARNT, "", learning))
+    monkeypatch.setattr("streams.brokers.models.read_models", lambda _: (models, []))
+    shown = CliRunner().invoke(app, arguments, catch_exceptions=False).output
+    assert "silence_days" in shown
+    assert "learn anew from the log" in shown
+
+
 def test_promoting_the_linear_challenger_publishes_it(learnt: list[Model]) -> None:
     done = CliRunner().invoke(app, ["promote", "--json"], catch_exceptions=False)
     assert msgspec.json.decode(done.output)["version"] == 2
