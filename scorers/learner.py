@@ -126,7 +126,7 @@ class OnlineScorecard(base.Classifier):
             Posterior(mean, learnable * np.array([bias_sd] + [sd] * len(FEATURE_NAMES)) ** 2)
             for sd in weight_sds
         ]
-        self._evidence = [0.0] * len(weight_sds)
+        self._weigh([0.0] * len(weight_sds))
         self._mean = self._average()
         self._last = _read({}, self._weights)
         self.examples = 0
@@ -190,17 +190,19 @@ class OnlineScorecard(base.Classifier):
         self._mean = self._average()
 
     def _weigh(self, evidence: list[float]) -> None:
-        """Replace the evidence, which only counts in how much there is for one beside another."""
+        """Take in evidence: what counts is how much more there is for one than for another."""
         best = max(evidence)
         self._evidence = [each - best for each in evidence]
+        likelihoods = [math.exp(each) for each in self._evidence]
+        whole = sum(likelihoods)
+        self._shares = [likelihood / whole for likelihood in likelihoods]
 
     def _average(self) -> NDArray[np.float64]:
         """Return bias and weights, averaged over the posteriors by the evidence for each."""
-        likelihoods = [math.exp(each) for each in self._evidence]
-        mean = self._posteriors[0].mean * likelihoods[0]
-        for posterior, likelihood in zip(self._posteriors[1:], likelihoods[1:], strict=True):
-            mean = mean + posterior.mean * likelihood
-        return mean / sum(likelihoods)
+        mean = np.zeros_like(self._posteriors[0].mean)
+        for posterior, share in zip(self._posteriors, self._shares, strict=True):
+            mean += posterior.mean * share
+        return mean
 
     def predict_proba_one(self, x: Features, **_: Any) -> dict[Any, float]:
         """Return the probability of default (True) and of none (False).
@@ -216,9 +218,9 @@ class OnlineScorecard(base.Classifier):
         It is the mean of the probability over the weights' uncertainty, 1e-9 to 1 - 1e-9.
         `predict_proba_one` gives that of the likeliest weights, as the kernels do.
         """
-        z, likelihoods = self._read(x).z, [math.exp(each) for each in self._evidence]
-        said = [posterior.doubtful_probability(z) for posterior in self._posteriors]
-        mean = sum(p * of for p, of in zip(said, likelihoods, strict=True)) / sum(likelihoods)
+        z, mean = self._read(x).z, 0.0
+        for posterior, share in zip(self._posteriors, self._shares, strict=True):
+            mean += posterior.doubtful_probability(z) * share
         return min(max(mean, 1e-9), 1 - 1e-9)
 
     def scorecard(self, version: int) -> Scorecard:
@@ -268,7 +270,7 @@ class OnlineScorecard(base.Classifier):
             posterior.restored(stored)
             for posterior, stored in zip(learner._posteriors, state.posteriors, strict=True)
         ]
-        learner._evidence = list(state.evidence)
+        learner._weigh(state.evidence)
         learner._mean = learner._average()
         learner.examples, learner.rejected = state.examples, state.rejected
         return learner

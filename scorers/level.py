@@ -22,6 +22,7 @@ LARGEST_RISE: Final = 2.0
 LARGEST_FALL: Final = 0.9
 """A step changes what is expected by no more than these parts of it."""
 STEPS: Final = 30
+CLOSE: Final = 1e-9
 
 
 class LevelState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,8 +93,9 @@ class Level:
             expected = self.expected * (1 + slope * math.expm1(by))
             left = self.bad - expected - (off + by) * self.pull
             step = left / (self.expected * slope * math.exp(by) + self.pull)
-            before, by = by, by + min(max(step, -1.0), 1.0)
-            if by == before:
+            by += min(max(step, -1.0), 1.0)
+            # Newton's next step would be of its square.
+            if abs(step) < CLOSE:
                 break
         self.expected *= 1 + slope * math.expm1(by)
         return by

@@ -223,15 +223,15 @@ def _step(
     With C the covariance, L0 the prior's precision and the step C z gain, the step times the
     outcomes' precision, C^-1 - L0, times the step is gain^2 (z' C z - (C z)' L0 (C z)).
     """
+    direction[:] = 0.0
+    for column in range(len(z)):
+        for row in range(len(z)):
+            direction[row] += covariance[column, row] * z[column]
     log_odds, spread, of_prior = 0.0, 0.0, 0.0
     for row in range(len(z)):
-        along = 0.0
-        for column in range(len(z)):
-            along += covariance[row, column] * z[column]
-        direction[row] = along
         log_odds += mean[row] * z[row]
-        spread += along * z[row]
-        of_prior += along * along * prior_precision[row]
+        spread += direction[row] * z[row]
+        of_prior += direction[row] * direction[row] * prior_precision[row]
     gain = _gain(log_odds, spread, y)
     p = logistic(log_odds + spread * gain)
     curvature = p * (1.0 - p)
@@ -243,5 +243,6 @@ def _step(
         for column in range(len(z)):
             after = covariance[row, column] - direction[row] * direction[column] * shrink
             covariance_after[row, column] = after
-            finite = finite and math.isfinite(after)
+        # Of a row of products the largest is not beyond the largest square.
+        finite = finite and math.isfinite(covariance_after[row, row])
     return logistic(log_odds), gain, gain * gain * (spread - of_prior), finite
