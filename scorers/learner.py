@@ -167,6 +167,11 @@ class OnlineScorecard(base.Classifier):
                 posterior.settle()
         self._mean = self._average()
 
+    @property
+    def shares(self) -> dict[float, float]:
+        """How much each width of the prior counts in what is learnt, by `weight_sds`; sums to 1."""
+        return dict(zip(self.weight_sds, self._shares, strict=True))
+
     def copy(self) -> Self:
         """Return a learner of its own that goes on from here."""
         learner = copy.copy(self)

@@ -119,6 +119,8 @@ class Report(msgspec.Struct, frozen=True):
         better: challengers that beat the champion by the margin.
         drifts: how often the log-loss, or a feature, has drifted.
         passed_over: outcomes that were judged and not learnt: they said the contrary.
+        widths: how far the champion takes the prior's weights to be off (standard deviation), and
+            how much each belief counts; sums to 1.
     """
 
     outcomes: int
@@ -129,6 +131,7 @@ class Report(msgspec.Struct, frozen=True):
     better: list[str]
     drifts: dict[str, int]
     passed_over: int = 0
+    widths: dict[float, float] = {}
 
 
 class Training:
@@ -248,6 +251,7 @@ class Training:
             better=[name for name in (LINEAR, TREE) if self._is_better(name)],
             drifts=self._drift.drifts(),
             passed_over=self._contrary.passed_over,
+            widths=self._champion.shares,
         )
 
     def state(self) -> TrainingState:

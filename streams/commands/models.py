@@ -191,6 +191,8 @@ def _show(model: "Model", models: "Models", report: "Report | None") -> None:
                 str(place), str(each.loans), f"{each.expected:.2%}", f"{each.observed:.2%}"
             )
         console.print(table)
+    widths = ", ".join(f"{width:g} for {share:.0%}" for width, share in report.widths.items())
+    console.print(f"Widths of the prior count: {widths}.")
     if report.better:
         console.print(f"Better than the champion by the margin: {', '.join(report.better)}.")
     if report.passed_over:

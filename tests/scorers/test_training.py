@@ -100,6 +100,8 @@ def test_each_model_is_judged_before_it_learns() -> None:
     assert models[CHAMPION].log_loss == log_loss([bad for _, bad in SOME], said)
     assert models[CHAMPION].mean_log_loss == pytest.approx(models[CHAMPION].log_loss)
     assert models[CHAMPION].log_loss < models[PRIOR].log_loss
+    assert trained(SOME).report().widths == learner.shares
+    assert sum(learner.shares.values()) == pytest.approx(1.0)
     assert sum(decile.loans for decile in models[CHAMPION].deciles) == len(SOME)
 
 
