@@ -36,8 +36,9 @@ if TYPE_CHECKING:
     from faust.types import TP
 
     from scorers.ledger import LedgerCut
-    from scorers.partition import ChangedRows, Version
+    from scorers.partition import Version
     from scorers.policy import PolicyName
+    from scorers.remembered import ChangedRows
     from scorers.shadows import Counted
     from streams.wire.encode import EncodedBatch
     from streams.worker.app import App

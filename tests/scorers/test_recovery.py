@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from scorers.merchants import MerchantEvent
-    from scorers.partition import ChangedRows, Partition
+    from scorers.partition import Partition
+    from scorers.remembered import ChangedRows
     from tests.scorers.partition_model import Update
 
 
