@@ -23,6 +23,8 @@ from tests.scorers.simulated import (
 )
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from tests.scorers.simulated import Held, Stream
 
 THIRD = 1 / 3
@@ -45,6 +47,27 @@ def run(loans: Stream) -> tuple[list[float], dict[int, Held]]:
 
     said = played(loans, lambda features: learner.predict_proba_one(features)[True], learn)
     return said, found
+
+
+def batch_fit(loans: Stream, width: float, weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The posterior's mode, by Newton's method over all outcomes at once, the last one left out.
+
+    Args:
+        loans: as many as there are weights, and one more.
+        width: of the prior.
+        weight: how much each outcome counts.
+    """
+    learner, start = OnlineScorecard(), of_scorecard(BUILT_IN)
+    z = np.array([[1.0, *learner.standardised(x).values()] for x in loans.features[:-1]])
+    y = loans.bad[:-1].astype(float)
+    precision = np.diag([1 / BIAS_SD**2] + [1 / width**2] * (len(start) - 1))
+    mode = start
+    for _ in range(40):
+        p = probabilities(mode, z)
+        slope = z.T @ (weight * (p - y)) + precision @ (mode - start)
+        step = np.linalg.solve((z.T * (weight * p * (1 - p))) @ z + precision, slope)
+        mode = mode - step * min(1.0, 2 / float(np.abs(step).max()))
+    return mode
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -93,23 +116,31 @@ def test_of_an_expert_who_is_right_rare_bad_loans_spoil_nothing(rate: float, see
 
 @pytest.mark.parametrize(("rate", "seed"), [(0.01, 0), (0.01, 1), (0.003, 0), (0.003, 1)])
 def test_one_pass_over_rare_bad_loans_is_worth_a_batch_fit(rate: float, seed: int) -> None:
-    """Against the mode of the same posterior, found by Newton's method over all at once."""
+    """Against the mode of the same posterior."""
     outcomes = 5_000
     loans = stream(rate, outcomes, 1, seed)
     learner = OnlineScorecard(weight_sds=(WIDTH,), memory=CHAMPION_MEMORY)
     for features, bad in zip(loans.features[:outcomes], loans.bad, strict=False):
         learner.learn_one(features, bool(bad))
-    z = np.array([[1.0, *learner.standardised(x).values()] for x in loans.features[:outcomes]])
-    y, start = loans.bad[:outcomes].astype(float), of_scorecard(BUILT_IN)
-    weight = np.exp((np.arange(outcomes) - outcomes + 1) / CHAMPION_MEMORY)
-    precision = np.diag([1 / BIAS_SD**2] + [1 / WIDTH**2] * (len(start) - 1))
-    mode = start
-    for _ in range(40):
-        p = probabilities(mode, z)
-        slope = z.T @ (weight * (p - y)) + precision @ (mode - start)
-        step = np.linalg.solve((z.T * (weight * p * (1 - p))) @ z + precision, slope)
-        mode = mode - step * min(1.0, 2 / float(np.abs(step).max()))
+    faded = np.exp((np.arange(outcomes) - outcomes + 1) / CHAMPION_MEMORY)
+    mode = batch_fit(loans, WIDTH, faded)
     truth, said = probabilities(loans.weights[0], loans.held), probabilities(mode, loans.held)
     online = loans.measured(learner.scorecard(0))
     assert online.auc == pytest.approx(auc_of_truth(truth, said), abs=0.01)
     assert online.mean_pd == pytest.approx(float(said.mean()), rel=0.15)
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.003])
+@pytest.mark.parametrize("deviation", [0.1, 0.3])
+def test_the_ranking_is_nearly_what_anyone_could_learn(rate: float, deviation: float) -> None:
+    """Beside a learner who knows how far the expert is off, and that nothing will change."""
+    outcomes, further = 5_000, []
+    for seed in range(8):
+        loans = stream(rate, outcomes, 1, seed, deviation=deviation)
+        learner = OnlineScorecard(memory=CHAMPION_MEMORY)
+        for features, bad in zip(loans.features[:outcomes], loans.bad, strict=False):
+            learner.learn_one(features, bool(bad))
+        best = probabilities(batch_fit(loans, deviation, np.ones(outcomes)), loans.held)
+        reachable = auc_of_truth(probabilities(loans.weights[0], loans.held), best)
+        further.append(reachable - loans.measured(learner.scorecard(0)).auc)
+    assert np.mean(further) < 0.01
