@@ -126,8 +126,8 @@ class OnlineScorecard(base.Classifier):
             Posterior(mean, learnable * np.array([bias_sd] + [sd] * len(FEATURE_NAMES)) ** 2)
             for sd in weight_sds
         ]
-        self._weigh([0.0] * len(weight_sds))
-        self._mean = self._average()
+        self._evidence = [0.0] * len(weight_sds)
+        self._average()
         self._last = _read({}, self._weights)
         self.examples = 0
         self.rejected = 0
@@ -157,15 +157,15 @@ class OnlineScorecard(base.Classifier):
         ]
         for posterior, step in zip(self._posteriors, steps, strict=True):
             posterior.take(step, defaulted)
-        self._weigh([e + f for e, f in zip(self._evidence, foretold, strict=True)])
+        self._evidence = [e + f for e, f in zip(self._evidence, foretold, strict=True)]
         self.examples += 1
         at_rest = self.examples % FORGET_EVERY == 0
         if at_rest and self.memory is not None:
-            self.forget(math.exp(-FORGET_EVERY / self.memory))
+            self._fade(math.exp(-FORGET_EVERY / self.memory))
         if at_rest or defaulted:
             for posterior in self._posteriors:
                 posterior.settle()
-        self._mean = self._average()
+        self._average()
 
     @property
     def shares(self) -> dict[float, float]:
@@ -189,25 +189,25 @@ class OnlineScorecard(base.Classifier):
         """
         if not 0 <= kept <= 1:
             raise ValueError(f"the part kept is between 0 and 1, not {kept}")
+        self._fade(kept)
+        self._average()
+
+    def _fade(self, kept: float) -> None:
         for posterior in self._posteriors:
             posterior.forget(kept)
-        self._weigh([kept * evidence for evidence in self._evidence])
-        self._mean = self._average()
+        self._evidence = [kept * each for each in self._evidence]
 
-    def _weigh(self, evidence: list[float]) -> None:
-        """Take in evidence: what counts is how much more there is for one than for another."""
-        best = max(evidence)
-        self._evidence = [each - best for each in evidence]
+    def _average(self) -> None:
+        """Average bias and weights over the posteriors, by the evidence for each."""
+        best = max(self._evidence)
+        # What counts is how much more there is for one than for another.
+        self._evidence = [each - best for each in self._evidence]
         likelihoods = [math.exp(each) for each in self._evidence]
         whole = sum(likelihoods)
         self._shares = [likelihood / whole for likelihood in likelihoods]
-
-    def _average(self) -> NDArray[np.float64]:
-        """Return bias and weights, averaged over the posteriors by the evidence for each."""
-        mean = np.zeros_like(self._posteriors[0].mean)
+        self._mean = np.zeros_like(self._posteriors[0].mean)
         for posterior, share in zip(self._posteriors, self._shares, strict=True):
-            mean += posterior.mean * share
-        return mean
+            self._mean += posterior.mean * share
 
     def predict_proba_one(self, x: Features, **_: Any) -> dict[Any, float]:
         """Return the probability of default (True) and of none (False).
@@ -275,8 +275,8 @@ class OnlineScorecard(base.Classifier):
             posterior.restored(stored)
             for posterior, stored in zip(learner._posteriors, state.posteriors, strict=True)
         ]
-        learner._weigh(state.evidence)
-        learner._mean = learner._average()
+        learner._evidence = list(state.evidence)
+        learner._average()
         learner.examples, learner.rejected = state.examples, state.rejected
         return learner
 

@@ -80,18 +80,14 @@ class Posterior:
         posterior._level = copy.copy(self._level)
         return posterior
 
-    def log_odds(self, z: NDArray[np.float64]) -> float:
-        """Return the log-odds of default by the likeliest weights.
+    def doubtful_probability(self, z: NDArray[np.float64]) -> float:
+        """Return the mean probability of default over the weights' uncertainty (MacKay 1992).
 
         Args:
             z: 1 and the inputs.
         """
-        return float(self.mean @ z)
-
-    def doubtful_probability(self, z: NDArray[np.float64]) -> float:
-        """Return the mean probability of default over the weights' uncertainty (MacKay 1992)."""
         variance = float(z @ self._covariance @ z)
-        return logistic(self.log_odds(z) / math.sqrt(1 + math.pi * variance / 8))
+        return logistic(float(self.mean @ z) / math.sqrt(1 + math.pi * variance / 8))
 
     def step(self, z: NDArray[np.float64], y: bool) -> Step:
         """Return where an outcome would move it; nothing has moved yet.

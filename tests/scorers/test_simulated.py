@@ -10,21 +10,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from scorers.learner import BIAS_SD, OnlineScorecard
-from scorers.prior import BUILT_IN
+from scorers.learner import OnlineScorecard
 from scorers.training import CHAMPION_MEMORY
+from tests.scorers.batch import batch_fit
 from tests.scorers.simulated import (
     DELAY,
     auc_of_truth,
-    of_scorecard,
     played,
     probabilities,
     stream,
 )
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from tests.scorers.simulated import Held, Stream
 
 THIRD = 1 / 3
@@ -49,25 +46,12 @@ def run(loans: Stream) -> tuple[list[float], dict[int, Held]]:
     return said, found
 
 
-def batch_fit(loans: Stream, width: float, weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The posterior's mode, by Newton's method over all outcomes at once, the last one left out.
-
-    Args:
-        loans: as many as there are weights, and one more.
-        width: of the prior.
-        weight: how much each outcome counts.
-    """
-    learner, start = OnlineScorecard(), of_scorecard(BUILT_IN)
-    z = np.array([[1.0, *learner.standardised(x).values()] for x in loans.features[:-1]])
-    y = loans.bad[:-1].astype(float)
-    precision = np.diag([1 / BIAS_SD**2] + [1 / width**2] * (len(start) - 1))
-    mode = start
-    for _ in range(40):
-        p = probabilities(mode, z)
-        slope = z.T @ (weight * (p - y)) + precision @ (mode - start)
-        step = np.linalg.solve((z.T * (weight * p * (1 - p))) @ z + precision, slope)
-        mode = mode - step * min(1.0, 2 / float(np.abs(step).max()))
-    return mode
+def taught(loans: Stream, outcomes: int, learner: OnlineScorecard | None = None) -> Held:
+    """How a learner, the champion's unless said, does that was taught the first outcomes."""
+    learner = learner or OnlineScorecard(memory=CHAMPION_MEMORY)
+    for features, bad in zip(loans.features[:outcomes], loans.bad, strict=False):
+        learner.learn_one(features, bool(bad))
+    return loans.measured(learner.scorecard(0))
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -107,11 +91,9 @@ def test_with_three_in_a_thousand_bad_the_mean_is_as_good_as_thirty_bad_loans_ca
 @pytest.mark.parametrize(("rate", "seed"), [(0.01, 0), (0.01, 1), (0.003, 0), (0.003, 1)])
 def test_of_an_expert_who_is_right_rare_bad_loans_spoil_nothing(rate: float, seed: int) -> None:
     """Each weight is off by a tenth of a standard deviation."""
-    loans, learner = stream(rate, 5_000, 1, seed, deviation=0.1), OnlineScorecard(memory=5_000)
-    for learnt, (features, bad) in enumerate(zip(loans.features, loans.bad, strict=False), 1):
-        learner.learn_one(features, bool(bad))
-        if learnt in (2_500, 5_000):
-            assert loans.measured(learner.scorecard(0)).short < 0.02
+    loans = stream(rate, 5_000, 1, seed, deviation=0.1)
+    for outcomes in (2_500, 5_000):
+        assert taught(loans, outcomes).short < 0.02
 
 
 @pytest.mark.parametrize(("rate", "seed"), [(0.01, 0), (0.01, 1), (0.003, 0), (0.003, 1)])
@@ -119,13 +101,11 @@ def test_one_pass_over_rare_bad_loans_is_worth_a_batch_fit(rate: float, seed: in
     """Against the mode of the same posterior."""
     outcomes = 5_000
     loans = stream(rate, outcomes, 1, seed)
-    learner = OnlineScorecard(weight_sds=(WIDTH,), memory=CHAMPION_MEMORY)
-    for features, bad in zip(loans.features[:outcomes], loans.bad, strict=False):
-        learner.learn_one(features, bool(bad))
     faded = np.exp((np.arange(outcomes) - outcomes + 1) / CHAMPION_MEMORY)
-    mode = batch_fit(loans, WIDTH, faded)
+    mode = batch_fit(loans.features[:outcomes], loans.bad[:outcomes], WIDTH, faded)
     truth, said = probabilities(loans.weights[0], loans.held), probabilities(mode, loans.held)
-    online = loans.measured(learner.scorecard(0))
+    alone = OnlineScorecard(weight_sds=(WIDTH,), memory=CHAMPION_MEMORY)
+    online = taught(loans, outcomes, alone)
     assert online.auc == pytest.approx(auc_of_truth(truth, said), abs=0.01)
     assert online.mean_pd == pytest.approx(float(said.mean()), rel=0.15)
 
@@ -137,10 +117,7 @@ def test_the_ranking_is_nearly_what_anyone_could_learn(rate: float, deviation: f
     outcomes, further = 5_000, []
     for seed in range(8):
         loans = stream(rate, outcomes, 1, seed, deviation=deviation)
-        learner = OnlineScorecard(memory=CHAMPION_MEMORY)
-        for features, bad in zip(loans.features[:outcomes], loans.bad, strict=False):
-            learner.learn_one(features, bool(bad))
-        best = probabilities(batch_fit(loans, deviation, np.ones(outcomes)), loans.held)
-        reachable = auc_of_truth(probabilities(loans.weights[0], loans.held), best)
-        further.append(reachable - loans.measured(learner.scorecard(0)).auc)
+        mode = batch_fit(loans.features[:outcomes], loans.bad[:outcomes], deviation)
+        truth, best = probabilities(loans.weights[0], loans.held), probabilities(mode, loans.held)
+        further.append(auc_of_truth(truth, best) - taught(loans, outcomes).auc)
     assert np.mean(further) < 0.01
